@@ -1,0 +1,1 @@
+"""Infant pose estimation from small data."""

@@ -1,0 +1,1 @@
+"""Keypoint metrics: they receive keypoints and arrays, never networks."""

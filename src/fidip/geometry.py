@@ -1,0 +1,122 @@
+"""Boxes, crops and the affine maps between an image, a crop and its heatmaps.
+
+Pixels: integer coordinates are pixel centres, so an image of width W spans −0.5 … W−0.5 and a horizontal flip is
+``x → W−1−x``. Two published conventions map a crop's window onto the network's input; a network's card says which one it
+was trained with:
+
+* ``"dark"``: window and input are measured between the centres of their outer pixels (size − 1), their centres coincide,
+  and the heatmap is a third grid on the same window (DARK, Zhang et al. 2020).
+* ``"simple-baseline"``: window and input are measured in whole pixels, the window's centre goes to (W/2, H/2), and
+  heatmap coordinates are input coordinates divided by the stride (SimpleBaseline, Xiao et al. 2018). It is biased by a
+  fraction of a pixel, consistently in training and inference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidip.annotations import Box, FloatArray
+from fidip.skeleton import Skeleton
+
+AffineConvention = Literal["dark", "simple-baseline"]
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+BOX_MARGIN = 1.25
+"""Both published loaders enlarge the box by a quarter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A window of an image: centre and size in image pixels, rotation in radians.
+
+    A positive rotation turns the picture's content anticlockwise on the screen (y points down).
+    """
+
+    center: tuple[float, float]
+    size: tuple[float, float]
+    rotation: float = 0.0
+
+    def scaled(self, factor: float) -> Crop:
+        """The same window, ``factor`` times as large."""
+        return replace(self, size=(self.size[0] * factor, self.size[1] * factor))
+
+
+def crop_around(box: Box, input_size: Size, convention: AffineConvention = "dark", margin: float = BOX_MARGIN) -> Crop:
+    """The window around a box: grown to the input's aspect ratio, then by the margin, as the published loaders do.
+
+    The centre is ``x + w/2`` (``"simple-baseline"``) or ``x + (w − 1)/2`` (``"dark"``).
+    """
+    x, y, width, height = box
+    shift = 1.0 if convention == "dark" else 0.0
+    center = (x + (width - shift) / 2, y + (height - shift) / 2)
+    aspect = input_size[0] / input_size[1]
+    if width > aspect * height:
+        height = width / aspect
+    else:
+        width = height * aspect
+    return Crop(center, (width * margin, height * margin))
+
+
+def crop_to_input(crop: Crop, input_size: Size, convention: AffineConvention = "dark") -> FloatArray:  # (2, 3)
+    """The affine map from image coordinates to coordinates in an input (or heatmap) of the given size.
+
+    The window's width decides the scale, as in the published code: with a window of the input's aspect ratio both axes
+    agree; otherwise the window's height is cut or padded.
+    """
+    shift = 1.0 if convention == "dark" else 0.0
+    scale = (input_size[0] - shift) / (crop.size[0] - shift)
+    cos, sin = scale * np.cos(crop.rotation), scale * np.sin(crop.rotation)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    middle = (np.array(input_size, dtype=np.float64) - shift) / 2
+    return np.column_stack([linear, middle - linear @ np.array(crop.center)])
+
+
+def crop_to_heatmap(
+    crop: Crop, input_size: Size, heatmap_size: Size, convention: AffineConvention = "dark"
+) -> FloatArray:  # (2, 3)
+    """The affine map from image coordinates to heatmap coordinates under a convention."""
+    if convention == "dark":
+        return crop_to_input(crop, heatmap_size, convention)
+    stride = np.array(input_size, dtype=np.float64) / np.array(heatmap_size)
+    return crop_to_input(crop, input_size, convention) / stride[:, None]
+
+
+def invert_affine(affine: FloatArray) -> FloatArray:  # (2, 3) -> (2, 3)
+    """The inverse of an affine map of the plane."""
+    inverse = np.linalg.inv(affine[:, :2])
+    return np.column_stack([inverse, -inverse @ affine[:, 2]])
+
+
+def apply_affine(affine: FloatArray, points: NDArray[np.floating]) -> FloatArray:  # (2, 3), (..., 2) -> (..., 2)
+    """Map points by an affine map."""
+    return np.asarray(points, dtype=np.float64) @ affine[:, :2].T + affine[:, 2]
+
+
+def flip_points(points: FloatArray, width: int, skeleton: Skeleton) -> FloatArray:  # (..., K, 2 or more)
+    """Mirror keypoints horizontally: ``x → width − 1 − x``, left and right exchanged. Twice is the identity."""
+    flipped = points[..., skeleton.flip_permutation, :].copy()
+    flipped[..., 0] = width - 1 - flipped[..., 0]
+    return flipped
+
+
+def clip_box(box: Box, size: Size) -> Box | None:
+    """The part of a box inside an image, as the published loader cleans boxes; ``None`` if nothing is left.
+
+    Corners are the centres of pixels: ``x2 = min(W − 1, x + w − 1)``; the result spans ``x2 − x1 + 1`` pixels.
+    """
+    x, y, width, height = box
+    x1, y1 = max(0.0, x), max(0.0, y)
+    x2, y2 = min(size[0] - 1.0, x1 + max(0.0, width - 1)), min(size[1] - 1.0, y1 + max(0.0, height - 1))
+    return (x1, y1, x2 - x1 + 1, y2 - y1 + 1) if x2 > x1 and y2 > y1 else None
+
+
+def box_around(points: FloatArray, margin: float = 1.0) -> Box:  # (N, 2)
+    """The smallest box around points, enlarged about its centre by ``margin``."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, (high - low) / 2 * margin
+    return (float(middle[0] - half[0]), float(middle[1] - half[1]), float(2 * half[0]), float(2 * half[1]))

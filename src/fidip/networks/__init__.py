@@ -1,0 +1,1 @@
+"""Pose networks, the domain classifier and their weights."""

@@ -1,0 +1,1 @@
+"""Experiments that join training, inference and evaluation."""

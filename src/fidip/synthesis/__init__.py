@@ -1,0 +1,1 @@
+"""Synthetic, fully annotated people: bodies, poses, scenes, renderers."""
