@@ -1,0 +1,77 @@
+"""What differs between operating systems, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from pathlib import Path
+
+from fidip.errors import StorageError
+
+WINDOWS = os.name == "nt"
+MACOS = sys.platform == "darwin"
+
+FORBIDDEN_IN_NAMES = ':<>"|?*' if WINDOWS else ""
+"""Characters that this system's file names cannot hold, or that mean something else there (a colon opens a stream)."""
+
+SHARING_VIOLATIONS = (5, 32, 33)
+"""Windows error codes of a file that a virus scanner or an indexer holds open for a moment."""
+
+REPLACE_WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # seconds
+
+
+def cache_dir() -> Path:
+    """The folder for files that can be made again, such as compiled kernels. It is not created here.
+
+    ``FIDIP_CACHE`` names it outright; otherwise it is ``$XDG_CACHE_HOME/fidip`` or ``~/.cache/fidip`` on Linux,
+    ``~/Library/Caches/fidip`` on macOS and ``%LOCALAPPDATA%\\fidip\\cache`` on Windows.
+
+    Raises:
+        StorageError: the system names no home folder for this user.
+    """
+    if named := os.environ.get("FIDIP_CACHE"):
+        return Path(named).expanduser().absolute()
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if xdg.is_absolute() and not WINDOWS:
+        return xdg / "fidip"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise StorageError("no home folder to keep a cache in: set FIDIP_CACHE to a folder you can write to") from error
+    if WINDOWS:
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "fidip" / "cache"
+    return home / ("Library/Caches" if MACOS else ".cache") / "fidip"
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut. Windows keeps them by itself and cannot open a folder."""
+    if WINDOWS:
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems know no fsync of a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename over whatever stands at the target, atomically. On Windows a short sharing violation is waited out."""
+    for wait in REPLACE_WAITS if WINDOWS else ():
+        try:
+            return os.replace(source, target)  # noqa: PTH105 - the tests replace this very call
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in SHARING_VIOLATIONS:
+                raise
+        time.sleep(wait)
+    return os.replace(source, target)  # noqa: PTH105
+
+
+def single_thread_environment() -> dict[str, str]:
+    """Environment of a worker process that computes on one thread: results must not depend on their number."""
+    libraries = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
+    return {f"{name}_NUM_THREADS": "1" for name in libraries} | {"VECLIB_MAXIMUM_THREADS": "1"}
