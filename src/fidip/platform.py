@@ -75,3 +75,8 @@ def single_thread_environment() -> dict[str, str]:
     """Environment of a worker process that computes on one thread: results must not depend on their number."""
     libraries = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
     return {f"{name}_NUM_THREADS": "1" for name in libraries} | {"VECLIB_MAXIMUM_THREADS": "1"}
+
+
+def memory_bytes() -> int | None:
+    """The machine's memory, or ``None`` where the system does not tell without a library."""
+    return None if WINDOWS else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,153 @@
+"""The command line: parse, call, print. One small file a command, imported only when it is chosen.
+
+A command is one function with typed parameters; tyro makes its options from them and its help from the docstring. Heavy
+modules are imported inside the function, so that help and mistakes in the options answer at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import NamedTuple, TextIO
+
+from fidip import __version__
+from fidip.errors import DataWarning, FidipError
+from fidip.files import storage_error
+
+
+class Command(NamedTuple):
+    """Where a command lives, as ``module:function``, and what it does in one line."""
+
+    target: str
+    summary: str
+
+
+COMMANDS = {
+    "doctor": Command("fidip.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
+}
+
+SUCCESS, DEFECT, MISTAKE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+"""Exit codes: done, a defect of fidip, something the user can put right, Ctrl-C, and a reader that went away."""
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. ``argv`` defaults to the process's own arguments."""
+    _never_fail_to_print()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", DataWarning)
+        warnings.showwarning = _one_line_for_ours(warnings.showwarning)
+        try:
+            code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+            sys.stdout.flush()
+        except SystemExit as end:  # tyro has shown its help (0) or a mistake in the options (2)
+            code = end.code if isinstance(end.code, int) else SUCCESS
+        except KeyboardInterrupt:
+            code = _complain("interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            _forget_stdout()
+            code = BROKEN_PIPE
+        except FidipError as error:
+            code = _complain(str(error), MISTAKE)
+        except OSError as error:
+            code = _complain(_storage_problem(error), MISTAKE)
+        except MemoryError:
+            code = _complain("out of memory; use smaller images or fewer workers", MISTAKE)
+        except Exception:
+            traceback.print_exc()
+            code = _complain("this is a defect of fidip; please report the lines above, without any photograph", DEFECT)
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    name, *rest = arguments or [""]
+    if name in COMMANDS:
+        return _run(name, rest)
+    if name in ("-h", "--help"):
+        print(_help())
+        return SUCCESS
+    if name == "--version":
+        print(f"fidip {__version__}")
+        return SUCCESS
+    if not name:
+        print(_help(), file=sys.stderr)
+        return MISTAKE
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    remedy = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(COMMANDS)}"
+    return _complain(f"no command '{name}'; {remedy}", MISTAKE)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    import tyro
+
+    module, function = COMMANDS[name].target.split(":")
+    command: Callable[..., int | None] = getattr(import_module(module), function)
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+    return tyro.cli(command, prog=f"fidip {name}", args=arguments, config=config) or SUCCESS
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: fidip COMMAND [OPTIONS]",
+            "",
+            "Infant pose estimation from small data: synthesise, adapt, evaluate, predict.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "options of a command: fidip COMMAND --help",
+            "version: fidip --version",
+        ]
+    )
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.splitlines())
+    with suppress(BrokenPipeError):
+        print(f"fidip: {line}", file=sys.stderr)
+    return code
+
+
+def _storage_problem(error: OSError) -> str:
+    """One line for an error of the system that no room has put into words."""
+    if error.errno in DISK_ERRORS or error.filename is None:
+        return str(storage_error(error.filename or "a file", error))
+    return f"{error.filename}: {error.strerror}; check the path and its permissions"
+
+
+def _one_line_for_ours(show: Callable[..., None]) -> Callable[..., None]:
+    def show_warning(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, DataWarning):
+            print(f"fidip: warning: {message}", file=sys.stderr)
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    return show_warning
+
+
+def _never_fail_to_print() -> None:
+    """Let a terminal that lacks a character show ``?`` in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _forget_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush does not complain either."""
+    with suppress(OSError, ValueError):  # standard output may be no real file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,35 @@
+"""Progress on standard error: a bar on a terminal, nothing in a file or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+
+@contextmanager
+def bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar for work that says how many steps are done in all.
+
+    Yields ``show(done)``. ``total=None`` shows a bar without an end.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Pass items on and show how many have been used. ``total`` defaults to their length where they have one."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with bar(description, total) as show:
+        for done, item in enumerate(items, start=1):
+            yield item
+            show(done)
