@@ -1,4 +1,4 @@
-"""The words in which images, people and domains are spoken of everywhere: small frozen records, no behaviour to speak of."""
+"""The words in which images, people and domains are spoken of everywhere: small frozen records."""
 
 from __future__ import annotations
 
