@@ -147,11 +147,11 @@ def read_json(path: Path | str, max_bytes: int = MAX_JSON_BYTES) -> Any:
     except MemoryError as error:
         raise DataError(path, "", "does not fit in memory; split the file") from error
     except ValueError as error:
-        raise DataError(path, "", f"not JSON: {error}") from error
+        raise DataError(path, "", f"not JSON: {str(error).partition(';')[0]}") from error
 
 
 @contextmanager
-def _reading(path: Path | str) -> Iterator[BinaryIO]:
+def _reading(path: Path | str) -> Iterator[io.BufferedReader]:
     try:
         with Path(path).open("rb") as stream:
             yield stream
