@@ -136,7 +136,7 @@ def read_json(path: Path | str, max_bytes: int = MAX_JSON_BYTES) -> Any:
     try:
         text = data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
         del data
-        return json.loads(text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=object_without_repeats, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         problem = f"not text in {error.encoding.upper()}; save it as UTF-8"
         raise DataError(path, f"byte {error.start}", problem) from error
@@ -168,7 +168,8 @@ def unreadable(path: Path | str, error: OSError | ValueError) -> DataError:
     return DataError(path, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """``object_pairs_hook`` of a strict JSON reader. Raises ``ValueError`` where a key is repeated."""
     value = dict(pairs)
     if len(value) != len(pairs):
         keys = [key for key, _ in pairs]
