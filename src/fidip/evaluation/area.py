@@ -1,0 +1,112 @@
+"""Which area OKS divides by: a choice that moves AP by several points, so it has a name and is printed with the number.
+
+``file``      what the annotation file says; COCO means the area of the person's silhouette
+``bbox``      width times height of the box: larger than the silhouette, so more lenient
+``0.53bbox``  0.53 times that, the usual stand-in for a silhouette where a data set has none
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidip.annotations import FloatArray, LabelledImage, Person
+from fidip.errors import DataError, DataWarning
+
+AreaPolicy = Literal["file", "bbox", "0.53bbox"]
+
+BOX_SHARES: dict[AreaPolicy, float] = {"bbox": 1.0, "0.53bbox": 0.53}
+
+ROUNDING = 1.01
+"""A silhouette cannot be larger than its box, save for the rounding of both."""
+SMALLEST_SHARE = 0.1
+"""A silhouette fills about half of its box; far less is the area of something else."""
+TOLERATED = 0.05
+"""Share of people with an impossible area that leaves the others' areas believable."""
+COMMON = 0.1
+"""Share of people that cannot have one and the same area by chance."""
+
+
+def person_area(person: Person, policy: AreaPolicy) -> float | None:
+    """The person's area in pixels squared under a policy; ``None`` where the file lacks what the policy needs."""
+    if policy == "file":
+        return person.area
+    return None if person.box is None else BOX_SHARES[policy] * person.box[2] * person.box[3]
+
+
+def areas_of(image: LabelledImage, policy: AreaPolicy) -> FloatArray:  # (N,)
+    """The area of everybody in an image under a policy.
+
+    Raises:
+        DataError: somebody has no area, or no box, for this policy; the message names the policy to use instead.
+    """
+    areas = [person_area(person, policy) for person in image.people]
+    if None in areas:
+        problem = {"file": "has no area: evaluate with the area policy bbox or 0.53bbox"}.get(
+            policy, "has no box to take the area of: evaluate with the area policy file"
+        )
+        raise DataError("truth", f"image {image.id}", f"person {areas.index(None) + 1} of {len(areas)} {problem}")
+    return np.array(areas, dtype=np.float64)
+
+
+def check_areas(images: Sequence[LabelledImage]) -> list[str]:
+    """What is impossible about the areas that a file gives its labelled people: one phrase for each kind of defect."""
+    people = _judged(images)
+    return [
+        f"{int(wrong.sum())} of {len(people)} people have an area that {problem}"
+        for problem, wrong in _defects(people).items()
+        if wrong.any()
+    ]
+
+
+def choose_area(images: Sequence[LabelledImage]) -> AreaPolicy:
+    """``file`` where the file's areas can be believed, else ``bbox`` with a ``DataWarning``.
+
+    One impossible area in twenty is tolerated (with a warning too), a missing one is not.
+    """
+    people = _judged(images)
+    defects = _defects(people)
+    wrong = np.any(list(defects.values()), axis=0) if people else np.zeros(0, dtype=bool)
+    missing = any(person.area is None for image in images for person in image.people)
+    policy: AreaPolicy = "bbox" if missing or wrong.sum() > TOLERATED * len(people) else "file"
+    warn_of_areas(images, policy)
+    return policy
+
+
+def warn_of_areas(images: Sequence[LabelledImage], policy: AreaPolicy) -> None:
+    """Say by one ``DataWarning`` what is impossible about the file's areas, and which area is used."""
+    problems = check_areas(images)
+    if problems:
+        warnings.warn(f"{'; '.join(problems)}: OKS uses the area policy {policy}", DataWarning, stacklevel=3)
+
+
+def _judged(images: Sequence[LabelledImage]) -> list[Person]:
+    return [p for image in images for p in image.people if not p.crowd and p.labelled.any()]
+
+
+def _defects(people: Sequence[Person]) -> dict[str, NDArray[np.bool_]]:  # each (N,)
+    area = np.array([np.nan if p.area is None else p.area for p in people])
+    box = np.array([np.nan if p.box is None else p.box[2] * p.box[3] for p in people])
+    return {
+        "is missing": np.isnan(area),
+        "is the same although their boxes differ": _constant(area, box),
+        "is larger than their box": area > ROUNDING * box,
+        f"is less than {SMALLEST_SHARE:.0%} of their box": area < SMALLEST_SHARE * box,
+    }
+
+
+def _constant(area: FloatArray, box: FloatArray) -> NDArray[np.bool_]:  # (N,)
+    """Whose area is shared by so many people of different boxes that it was not measured."""
+    values, group, count = np.unique(area, return_inverse=True, return_counts=True, equal_nan=False)
+    suspicious = (count >= max(3, COMMON * len(area))) | (count == max(2, len(area)))
+    for index in np.flatnonzero(suspicious):
+        boxes = box[group == index]
+        suspicious[index] = not np.isnan(values[index]) and np.nanmax(boxes, initial=0) > ROUNDING * np.nanmin(
+            boxes, initial=np.inf
+        )
+    constant: NDArray[np.bool_] = suspicious[group]
+    return constant
