@@ -32,6 +32,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "doctor": Command("fidip.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
+    "predict": Command("fidip.cli.predict:predict", "Estimate the poses of the people in photos."),
 }
 
 SUCCESS, DEFECT, MISTAKE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except FidipError as error:
             code = _complain(str(error), MISTAKE)
         except OSError as error:
+            if error.filename is None:
+                _forget_stdout()
             code = _complain(_storage_problem(error), MISTAKE)
         except MemoryError:
             code = _complain("out of memory; use smaller images or fewer workers", MISTAKE)
@@ -123,7 +126,7 @@ def _complain(message: str, code: int) -> int:
 def _storage_problem(error: OSError) -> str:
     """One line for an error of the system that no room has put into words."""
     if error.errno in DISK_ERRORS or error.filename is None:
-        return str(storage_error(error.filename or "a file", error))
+        return str(storage_error(error.filename or "the output", error))
     return f"{error.filename}: {error.strerror}; check the path and its permissions"
 
 
@@ -150,4 +153,5 @@ def _never_fail_to_print() -> None:
 def _forget_stdout() -> None:
     """Point standard output at nothing, so that the interpreter's last flush does not complain either."""
     with suppress(OSError, ValueError):  # standard output may be no real file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        descriptor = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

@@ -74,16 +74,13 @@ def _packages() -> list[Package]:
     except metadata.PackageNotFoundError as error:
         raise FidipError("fidip runs from its sources without being installed: pip install -e .") from error
     extras = ["", *sorted(described.get_all("Provides-Extra") or [], key="all".__eq__)]  # "all" repeats the others
+    requirements = [Requirement(line) for line in metadata.requires("fidip") or []]
     packages: dict[str, Package] = {}
-    for line in metadata.requires("fidip") or []:
-        requirement = Requirement(line)
-        if requirement.name != "fidip" and requirement.name not in packages:
-            wanted_by = (
-                extra for extra in extras if not requirement.marker or requirement.marker.evaluate({"extra": extra})
-            )
-            extra = next(wanted_by, None)
-            if extra is not None:
-                packages[requirement.name] = _package(requirement, extra)
+    for extra in extras:
+        for wanted in requirements:
+            applies = not wanted.marker or wanted.marker.evaluate({"extra": extra})
+            if applies and wanted.name not in {"fidip", *packages}:
+                packages[wanted.name] = _package(wanted, extra)
     return list(packages.values())
 
 

@@ -1,0 +1,76 @@
+"""``fidip predict``: poses of the people in photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from fidip.errors import DataError, FidipError, ImageError
+
+if TYPE_CHECKING:
+    from fidip.inference.photos import Photo
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+def predict(
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO...")],
+    *,
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    weights: Annotated[str, tyro.conf.arg(metavar="FILE|NAME")] = "infant-small",
+    boxes: Annotated[Path | None, tyro.conf.arg(metavar="TRUTH.json")] = None,
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
+) -> None:
+    """Estimate the poses of the people in photos; write results, an annotation file and pictures.
+
+    Args:
+        photos: Photos, or folders of photos.
+        out: A new folder for results.json, predictions.json and overlays/.
+        weights: A .safetensors file, or the name of an embedded network.
+        boxes: A COCO file whose boxes say where the people are; photos are joined to it by file name. Without it every
+            photo is taken to show one person.
+        device: Where the network runs.
+    """
+    from fidip.cli.progress import track
+    from fidip.coco import read_coco
+    from fidip.files import new_folder
+    from fidip.inference.photos import plan_photos, predict_photos, write_predictions
+    from fidip.inference.predictor import Predictor
+
+    planned = plan_photos(_photos(photos), None if boxes is None else read_coco(boxes), boxes)
+    predictor = Predictor.load(weights, device)
+    folder = new_folder(out)
+    overlays = new_folder(folder / "overlays")
+    people, unread = {}, []
+    for photo, found in track(predict_photos(predictor, planned, overlays), "looking at photos", len(planned)):
+        if isinstance(found, ImageError):
+            unread.append(found)
+        else:
+            people[photo.record.id] = found
+    write_predictions(folder, people, planned)
+    print(_summary(folder, weights, planned, sum(map(len, people.values()))))
+    if unread:
+        others = "".join(f"; {error}" for error in unread[1:])
+        raise FidipError(f"{len(unread)} of {len(planned)} photos could not be read: {unread[0]}{others}")
+
+
+def _photos(given: tuple[Path, ...]) -> list[Path]:
+    if not given:
+        raise FidipError("no photo given; name photos or a folder of photos")
+    photos: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES)
+            if not inside:
+                raise DataError(path, "", f"no photo in this folder ({', '.join(PHOTO_SUFFIXES)})")
+            photos += inside
+        else:
+            photos.append(path)
+    return photos
+
+
+def _summary(folder: Path, weights: str, photos: list[Photo], people: int) -> str:
+    boxes = "truth boxes" if any(photo.boxes for photo in photos) else "boxes refined from a first look"
+    return f"{people} people in {len(photos)} photos by {weights} ({boxes}): {folder}"
