@@ -1,0 +1,131 @@
+"""Photos on disk in, poses and pictures on disk out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fidip.annotations import Box, LabelledImage, Person
+from fidip.coco import write_coco, write_results
+from fidip.drawing import draw_people
+from fidip.errors import DataError, ImageError
+from fidip.images import image_size, read_image, write_image
+from fidip.inference.predictor import SEEN, Predictor
+from fidip.skeleton import SKELETONS
+
+LONGEST_OVERLAY = 1600
+"""Pixels: larger photos are drawn on a reduced copy, where the lines stay readable and the files small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo to look at: its place, its record (id and size) and the boxes to look into, if they are known.
+
+    Boxes from a detector bring its scores; those of a truth file count as certain.
+    """
+
+    path: Path
+    record: LabelledImage
+    boxes: tuple[Box, ...] | None = None
+    box_scores: tuple[float, ...] = ()
+
+
+def plan_photos(paths: Sequence[Path], truth: Sequence[LabelledImage] | None, truth_file: Path | None) -> list[Photo]:
+    """Give every photo its id and its boxes.
+
+    Without a file of boxes the ids count from 1. With one, photos are joined to its images by file name and carry their
+    ids; an image in which nobody has a box is looked at as a whole.
+
+    Raises:
+        DataError: two photos share a file name, a photo is not in the file, or has another size there.
+        ImageError: a photo cannot be opened.
+    """
+    names = [path.name for path in paths]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(name, "", "two photos have this file name; rename one, since results are joined by name")
+    if truth is None:
+        return [Photo(path, _record(path, number)) for number, path in enumerate(paths, start=1)]
+    known = {Path(image.file_name).name: image for image in truth}
+    photos = []
+    for path in paths:
+        if path.name not in known:
+            raise DataError(
+                truth_file or "", "images", f"no image is named {path.name}; add it, or leave out the photo"
+            )
+        image = known[path.name]
+        width, height = image_size(path)
+        if (width, height) != (image.width, image.height):
+            problem = f"{path.name} is {image.width}x{image.height} there, but the photo is {width}x{height}"
+            raise DataError(truth_file or "", "images", problem)
+        photos.append(_with_boxes(path, image))
+    return photos
+
+
+def predict_photos(
+    predictor: Predictor, photos: Sequence[Photo], overlays: Path
+) -> Iterator[tuple[Photo, list[Person] | ImageError]]:
+    """Look at one photo after another and draw an overlay of each; a photo that cannot be read yields its error."""
+    skeleton = SKELETONS[predictor.net.card.skeleton]
+    for photo in photos:
+        try:
+            image = read_image(photo.path)
+        except ImageError as error:
+            yield photo, error
+            continue
+        people = predictor(image, photo.boxes)
+        if photo.boxes is not None:
+            scored = zip(people, photo.box_scores, strict=True)
+            people = [replace(person, score=(person.score or 0.0) * score) for person, score in scored]
+        write_image(overlays / f"{photo.path.name}.png", draw_people(*_reduced(image, people), skeleton))
+        yield photo, people
+
+
+def write_predictions(folder: Path, people: Mapping[int, Sequence[Person]], photos: Sequence[Photo]) -> None:
+    """Write ``results.json`` (COCO results) and ``predictions.json`` (an annotation file that labelling tools open).
+
+    In the annotation file a keypoint of a confidence above 0.2 counts as visible, any other as occluded; beside them
+    stand the confidences as ``keypoint_scores``.
+    """
+    write_results(folder / "results.json", people)
+    labelled = [
+        replace(photo.record, people=tuple(_as_label(person) for person in people[photo.record.id]))
+        for photo in photos
+        if photo.record.id in people
+    ]
+    write_coco(folder / "predictions.json", labelled)
+
+
+def _record(path: Path, number: int) -> LabelledImage:
+    width, height = image_size(path)
+    return LabelledImage(number, path.name, width, height)
+
+
+def _with_boxes(path: Path, image: LabelledImage) -> Photo:
+    boxed = [person for person in image.people if person.box is not None and not person.crowd]
+    boxes = tuple(person.box for person in boxed if person.box is not None)
+    scores = tuple(1.0 if person.score is None else person.score for person in boxed)
+    return Photo(path, image, boxes or None, scores)
+
+
+def _reduced(image: NDArray[np.uint8], people: Sequence[Person]) -> tuple[NDArray[np.uint8], list[Person]]:
+    height, width = image.shape[:2]
+    factor = min(1.0, LONGEST_OVERLAY / max(width, height))
+    if factor == 1.0:
+        return image, list(people)
+    small = cv2.resize(image, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
+    # Pixel centres: the first pixel of the small picture covers 1/factor pixels of the large one.
+    moved = [(person, (person.keypoints[:, :2] + 0.5) * factor - 0.5) for person in people]
+    reduced = [replace(p, keypoints=np.column_stack([xy, p.keypoints[:, 2]]), box=None) for p, xy in moved]
+    return np.asarray(small, dtype=np.uint8), reduced
+
+
+def _as_label(person: Person) -> Person:
+    scores = person.keypoints[:, 2]
+    keypoints = np.column_stack([person.keypoints[:, :2], np.where(scores > SEEN, 2.0, 1.0)])
+    return replace(person, keypoints=keypoints, extras={"keypoint_scores": [round(float(s), 6) for s in scores]})
