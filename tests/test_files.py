@@ -164,7 +164,7 @@ json_values = st.recursive(
 def test_json_there_and_back(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "there.json"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(files, "_fsync", lambda descriptor: None)  # the slow part, and no concern here
+        patched.setattr(files, "_fsync", lambda _: None)  # the slow part, and no concern here
         files.write_json(path, value)
     assert files.read_json(path) == value
     assert path.read_bytes().isascii()

@@ -57,7 +57,7 @@ class Held:
         monkeypatch.setattr(os, "replace", self.replace)
         monkeypatch.setattr(platform.time, "sleep", self.sleep)
 
-    def replace(self, *names):
+    def replace(self, *_):
         self.calls += 1
         if self.calls <= self.times:
             error = PermissionError(13, "held")

@@ -139,10 +139,13 @@ def _orientation(image: Image.Image, path: Path | str) -> int:
     if image.format == "TIFF":  # Pillow turns these itself
         return 1
     try:
-        # The base class's method: that of PNG decodes the whole image to look for text behind the pixels.
-        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+        # Parsed anew, since Pillow has swallowed what went wrong when it did so itself. Where there is no EXIF, XMP may
+        # hold it; PNG's own getexif decodes the whole image to look for text behind the pixels, hence the base class's.
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+        orientation = exif.get(ExifTags.Base.Orientation) or Image.Image.getexif(image).get(ExifTags.Base.Orientation)
     except Exception:
-        warnings.warn(DataWarning(f"{path}: its EXIF data are damaged; read as if upright"), stacklevel=4)
+        warnings.warn(DataWarning(f"{path}: its EXIF data are damaged; read as if upright"), stacklevel=3)
         return 1
     return orientation if orientation in _TURNS else 1
 
