@@ -13,6 +13,9 @@ from fidip.synthesis.camera import Camera
 NO_PART = -1
 """The part id of everything that is no body: floor, toys, background."""
 
+OPAQUE = 128
+"""The least alpha of a texel that is no hole. Between texels alpha is interpolated, so holes have smooth edges."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
@@ -29,8 +32,41 @@ class Mesh:
     uvs: NDArray[np.float32]  # (V, 2)
     faces: NDArray[np.int32]  # (F, 3)
     parts: NDArray[np.int32]  # (F,)
-    texture: NDArray[np.uint8]  # (S, S, 4) RGBA; alpha below one half is a hole
+    texture: NDArray[np.uint8]  # (S, S, 4) RGBA; alpha below OPAQUE is a hole
     skin: bool = False
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether any texel is a hole."""
+        # OPAQUE is the highest bit of a byte, so one AND over whole texels finds out; much faster than a strided look.
+        common = np.bitwise_and.reduce(np.ascontiguousarray(self.texture).view(np.uint32), axis=None)
+        return bool(np.atleast_1d(common).view(np.uint8)[3] < OPAQUE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Triangles:
+    """All triangles of a scene in one list; ``meshes`` says which mesh each comes from."""
+
+    vertices: NDArray[np.float32]  # (V, 3)
+    normals: NDArray[np.float32]  # (V, 3)
+    uvs: NDArray[np.float32]  # (V, 2)
+    faces: NDArray[np.int32]  # (F, 3)
+    parts: NDArray[np.int32]  # (F,)
+    meshes: NDArray[np.int32]  # (F,)
+
+    @classmethod
+    def of(cls, meshes: tuple[Mesh, ...]) -> Triangles:
+        """Join meshes; there may be none."""
+        firsts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+        faces = [mesh.faces + first for mesh, first in zip(meshes, firsts, strict=False)]
+        return cls(
+            np.concatenate([np.empty((0, 3)), *(mesh.vertices for mesh in meshes)]).astype(np.float32),
+            np.concatenate([np.empty((0, 3)), *(mesh.normals for mesh in meshes)]).astype(np.float32),
+            np.concatenate([np.empty((0, 2)), *(mesh.uvs for mesh in meshes)]).astype(np.float32),
+            np.concatenate([np.empty((0, 3), int), *faces]).astype(np.int32),
+            np.concatenate([np.empty(0, int), *(mesh.parts for mesh in meshes)]).astype(np.int32),
+            np.repeat(np.arange(len(meshes), dtype=np.int32), [len(mesh.faces) for mesh in meshes]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
