@@ -1,11 +1,11 @@
 """Boxes, crops and the affine maps between an image, a crop and its heatmaps.
 
 Pixels: integer coordinates are pixel centres, so an image of width W spans −0.5 … W−0.5 and a horizontal flip is
-``x → W−1−x``. Two published conventions map a crop's window onto the network's input; a network's card says which one it
-was trained with:
+``x → W−1−x``. Two published conventions map a crop's window onto the network's input; a network's card says which one
+it was trained with:
 
-* ``"dark"``: window and input are measured between the centres of their outer pixels (size − 1), their centres coincide,
-  and the heatmap is a third grid on the same window (DARK, Zhang et al. 2020).
+* ``"dark"``: window and input are measured between the centres of their outer pixels (size − 1), their centres
+  coincide, and the heatmap is a third grid on the same window (DARK, Zhang et al. 2020).
 * ``"simple-baseline"``: window and input are measured in whole pixels, the window's centre goes to (W/2, H/2), and
   heatmap coordinates are input coordinates divided by the stride (SimpleBaseline, Xiao et al. 2018). It is biased by a
   fraction of a pixel, consistently in training and inference.
@@ -66,10 +66,11 @@ def crop_to_input(crop: Crop, input_size: Size, convention: AffineConvention = "
     """The affine map from image coordinates to coordinates in an input (or heatmap) of the given size.
 
     The window's width decides the scale, as in the published code: with a window of the input's aspect ratio both axes
-    agree; otherwise the window's height is cut or padded.
+    agree; otherwise the window's height is cut or padded. A window less than a pixel wide counts as one of a pixel, so
+    that the map has an inverse and never mirrors.
     """
     shift = 1.0 if convention == "dark" else 0.0
-    scale = (input_size[0] - shift) / (crop.size[0] - shift)
+    scale = (input_size[0] - shift) / max(crop.size[0] - shift, 1.0)
     cos, sin = scale * np.cos(crop.rotation), scale * np.sin(crop.rotation)
     linear = np.array([[cos, sin], [-sin, cos]])
     middle = (np.array(input_size, dtype=np.float64) - shift) / 2
@@ -82,7 +83,7 @@ def crop_to_heatmap(
     """The affine map from image coordinates to heatmap coordinates under a convention."""
     if convention == "dark":
         return crop_to_input(crop, heatmap_size, convention)
-    stride = np.array(input_size, dtype=np.float64) / np.array(heatmap_size)
+    stride: FloatArray = np.array(input_size, dtype=np.float64) / np.array(heatmap_size)
     return crop_to_input(crop, input_size, convention) / stride[:, None]
 
 
@@ -104,15 +105,18 @@ def flip_points(points: FloatArray, width: int, skeleton: Skeleton) -> FloatArra
     return flipped
 
 
-def clip_box(box: Box, size: Size) -> Box | None:
-    """The part of a box inside an image, as the published loader cleans boxes; ``None`` if nothing is left.
+def clip_box(box: Box, size: Size, convention: AffineConvention = "dark") -> Box | None:
+    """A box made to fit its image, as the published loaders clean boxes; ``None`` if less than two pixels are left.
 
-    Corners are the centres of pixels: ``x2 = min(W − 1, x + w − 1)``; the result spans ``x2 − x1 + 1`` pixels.
+    As there, a box that begins left of or above the image is moved in, not cut, and its far corner is the centre of a
+    pixel: ``x2 = min(W − 1, x1 + w − 1)``. The result is ``x2 − x1 + 1`` wide (``"dark"``) or ``x2 − x1``
+    (``"simple-baseline"``).
     """
     x, y, width, height = box
     x1, y1 = max(0.0, x), max(0.0, y)
     x2, y2 = min(size[0] - 1.0, x1 + max(0.0, width - 1)), min(size[1] - 1.0, y1 + max(0.0, height - 1))
-    return (x1, y1, x2 - x1 + 1, y2 - y1 + 1) if x2 > x1 and y2 > y1 else None
+    last = 1.0 if convention == "dark" else 0.0
+    return (x1, y1, x2 - x1 + last, y2 - y1 + last) if x2 > x1 and y2 > y1 else None
 
 
 def box_around(points: FloatArray, margin: float = 1.0) -> Box:  # (N, 2)
