@@ -38,9 +38,9 @@ class _Pen:
     radius: float
 
     @classmethod
-    def for_person(cls, person: Person, drawn: NDArray[np.bool_]) -> _Pen:
+    def for_person(cls, person: Person, drawn: NDArray[np.bool_], image_size: tuple[int, ...]) -> _Pen:
         box = person.box or box_around(person.keypoints[drawn, :2])
-        width = max(1, round(0.012 * max(box[2], box[3])))
+        width = max(1, round(0.012 * min(2 * max(image_size), max(box[2], box[3]))))
         return cls(width, max(2.0, 1.3 * width))
 
 
@@ -64,7 +64,7 @@ def draw_people(
         drawn = np.isfinite(points).all(axis=1) & (person.labelled if person.score is None else np.isfinite(values))
         if not drawn.any():
             continue
-        pen = _Pen.for_person(person, drawn)
+        pen = _Pen.for_person(person, drawn, image.shape[:2])
         sure = drawn & ((values >= faint_below) if person.score is not None else True)
         hollow = drawn & (values == 1) & (person.score is None)
         for a, b in skeleton.limbs:
