@@ -125,3 +125,9 @@ def test_workers_compute_on_one_thread():
     environment = platform.single_thread_environment()
     assert {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"} <= environment.keys()
     assert set(environment.values()) == {"1"}
+
+
+def test_memory_is_that_of_the_machine(monkeypatch):
+    assert platform.memory_bytes() is None or platform.memory_bytes() > 1 << 28
+    monkeypatch.setattr(platform, "WINDOWS", True)
+    assert platform.memory_bytes() is None
