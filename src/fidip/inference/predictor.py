@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fidip.annotations import Box, FloatArray, Person
 from fidip.data.samples import BOX_FROM_KEYPOINTS, cut
-from fidip.geometry import Crop, Size, apply_affine, box_around, clip_box, crop_around, crop_to_input, invert_affine
+from fidip.geometry import Crop, Size, apply_affine, box_around, crop_around, crop_to_input, invert_affine
 from fidip.networks.estimation import estimate_keypoints
 from fidip.networks.pose import PoseNet
 from fidip.networks.weights import load_pose_net
@@ -81,6 +81,7 @@ def _person(keypoints: FloatArray, box: Box) -> Person:
 
 
 def _box_of_pose(keypoints: FloatArray, size: Size) -> Box | None:
-    """The box around what was seen of a pose, inside the image; ``None`` if too little was seen."""
+    """The box around what was seen of a pose inside the image; ``None`` if too little was seen."""
     seen = keypoints[keypoints[:, 2] > SEEN, :2]
-    return clip_box(box_around(seen, BOX_FROM_KEYPOINTS), size) if len(seen) >= ENOUGH_TO_REFINE else None
+    inside = np.clip(seen, 0, np.array(size) - 1)
+    return box_around(inside, BOX_FROM_KEYPOINTS) if len(seen) >= ENOUGH_TO_REFINE else None
