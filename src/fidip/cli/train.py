@@ -1,0 +1,146 @@
+"""``fidip train``: run a recipe on files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from fidip.training.events import Event, Plan
+
+Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
+
+
+def train(
+    recipe: tyro.conf.Positional[str],
+    *,
+    out: Path,
+    real: Json = None,
+    synthetic: Json = None,
+    validation: Json = None,
+    adults: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="REAL.json SYN.json")] = None,
+    init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
+    images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
+    seed: int | None = None,
+    epochs: int | None = None,
+    resume: bool = False,
+) -> None:
+    """Train a pose network by a recipe; `fidip recipes` lists them.
+
+    Annotation files are COCO keypoint JSON. The option by which a file enters decides its domain. Nothing is split:
+    without a validation file the last epoch is kept.
+
+    Args:
+        recipe: Name of the recipe.
+        out: Folder for best.safetensors, best.json, history.jsonl and the checkpoint.
+        real: Real infants.
+        synthetic: Synthetic infants.
+        validation: Infants on whom the best epoch is chosen; they may share nothing with the others.
+        adults: Real and synthetic adults, for the pre-stage.
+        init: Weights to start from: a file, or the name of an embedded network.
+        images: Folder of the images, if they do not lie beside their annotation file.
+        device: Where to compute.
+        seed: Seed, instead of the recipe's.
+        epochs: Number of epochs, instead of the recipe's.
+        resume: Go on from the checkpoint in the folder.
+    """
+    import difflib
+    from dataclasses import replace
+
+    from fidip.errors import RecipeError
+    from fidip.recipes import RECIPES
+    from fidip.training import run
+    from fidip.training.inputs import Inputs, LabelledSet
+
+    if recipe not in RECIPES:
+        near = difflib.get_close_matches(recipe, RECIPES, n=1)
+        raise RecipeError(f"no recipe {recipe!r}; " + (f"did you mean {near[0]}?" if near else "see: fidip recipes"))
+    chosen = RECIPES[recipe]
+    chosen = replace(
+        chosen,
+        seed=chosen.seed if seed is None else seed,
+        epochs=chosen.epochs if epochs is None else epochs,
+    )
+
+    def read(file: Path | None) -> LabelledSet | None:
+        return None if file is None else LabelledSet.read(file, images)
+
+    inputs = Inputs(
+        real=read(real),
+        synthetic=read(synthetic),
+        validation=read(validation),
+        adults=adults and (LabelledSet.read(adults[0], images), LabelledSet.read(adults[1], images)),
+        init=init,
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        result = run.train(chosen, inputs, out, device, resume, _Watcher(progress))
+    print(f"{result.weights}: {_line(result.best)}")
+
+
+class _Watcher:
+    """Shows a run: a bar for the files, the schedule, a bar for the steps, a line for every epoch."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.task = progress.add_task("reading")
+
+    def __call__(self, event: Event) -> None:
+        from fidip.training.events import EpochEnd, Loading, Plan
+
+        if isinstance(event, Loading):
+            self.progress.update(self.task, completed=event.done, total=event.total)
+        elif isinstance(event, Plan):
+            self.progress.remove_task(self.task)
+            print(_schedule(event), flush=True)
+            self.task = self.progress.add_task("training", total=event.total_steps, completed=event.done_steps)
+        elif isinstance(event, EpochEnd):
+            print(_line(event.line), flush=True)
+        else:
+            loss = event.pose_loss if event.pose_loss is not None else event.domain_loss
+            self.progress.update(self.task, description=f"{event.stage} {event.epoch + 1}, loss {loss:.5f}", advance=1)
+
+
+def _schedule(plan: Plan) -> str:
+    recipe = plan.recipe
+    frozen = f", {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""
+    lines = [f"{recipe.name} (seed {recipe.seed}) on {plan.device}: {recipe.source}"]
+    lines += [f"  {plan.network}: {plan.learning:,} of {plan.parameters:,} parameters learn{frozen}"]
+    if recipe.classifier:
+        size = f"{plan.classifier_parameters:,} parameters"
+        lines += [f"  domain classifier, {recipe.classifier}: {size}, weight {recipe.domain_weight:g}"]
+    for stage in plan.stages:
+        people = f"{stage.real} real and {stage.synthetic} synthetic people"
+        length = f"{stage.epochs} epochs of {stage.steps} steps of {stage.batch_size}"
+        lines.append(f"  {stage.name}: {length}, {people}")
+    for file, reasons in plan.skipped.items():
+        left_out = ", ".join(f"{count} with {reason}" for reason, count in reasons.items())
+        lines.append(f"  left out of {file}: {left_out}")
+    if plan.done_steps:
+        lines.append(f"  resumed after {plan.done_steps} of {plan.total_steps} steps")
+    return "\n".join(lines)
+
+
+def _line(line: dict[str, Any]) -> str:
+    """A line of the history in words."""
+    parts = [f"{line['stage']} epoch {line['epoch']}"]
+    for name, shown in SHOWN.items():
+        if line[name] is not None:
+            parts.append(f"{shown} {line[name]:.3g}")
+    if line["validation"] is not None:
+        parts.append(f"AP {100 * line['validation']['AP']:.1f} (area {line['validation']['area']})")
+    return ", ".join(parts)
+
+
+SHOWN = {
+    "pose_loss": "pose loss",
+    "domain_loss": "domain loss",
+    "domain_accuracy": "domain accuracy",
+    "gradient_ratio": "gradient ratio",
+}

@@ -1,0 +1,160 @@
+"""The files that enter a run, checked against each other before anything is decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fidip.annotations import Domain, LabelledImage
+from fidip.coco import image_paths, read_coco
+from fidip.errors import DataError, DataWarning, RecipeError
+from fidip.files import sha256_of
+from fidip.skeleton import COCO_17, Skeleton
+from fidip.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledSet:
+    """An annotation file that was read, and where its images lie."""
+
+    file: Path
+    images: list[LabelledImage]
+    paths: list[Path]
+
+    @classmethod
+    def read(cls, file: Path | str, folder: Path | None = None, skeleton: Skeleton = COCO_17) -> LabelledSet:
+        """Read a COCO keypoint file and find its images in ``folder``, else beside it.
+
+        Raises:
+            DataError: the file cannot be read, holds another skeleton, or an image is missing.
+        """
+        images = read_coco(file, skeleton)
+        return cls(Path(file), images, image_paths(file, images, folder))
+
+    @property
+    def origins(self) -> set[tuple[str, str]]:
+        """Subjects, sources and bodies that the images come from."""
+        return {origin for image in self.images for origin in image.origins}
+
+
+class Part(NamedTuple):
+    """One set that is learnt from, and the option by which it entered."""
+
+    option: str
+    domain: Domain
+    labelled: LabelledSet
+    adults: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """What a run learns from. The field a set stands in decides its domain, whatever its file claims."""
+
+    real: LabelledSet | None = None
+    synthetic: LabelledSet | None = None
+    validation: LabelledSet | None = None
+    adults: tuple[LabelledSet, LabelledSet] | None = None  # real, synthetic
+    init: Path | str | None = None  # weights to start from: a file, or the name of an embedded network
+
+    @property
+    def training(self) -> tuple[Part, ...]:
+        """Everything that is learnt from."""
+        infants = ((Domain.REAL, self.real), (Domain.SYNTHETIC, self.synthetic))
+        parts = [Part(f"--{domain.name.lower()}", domain, one) for domain, one in infants if one is not None]
+        adults = zip(Domain, self.adults or (), strict=False)
+        return (*parts, *(Part(f"--adults ({d.name.lower()})", d, one, adults=True) for d, one in adults))
+
+    @property
+    def image_count(self) -> int:
+        """Images of all files."""
+        sets = [part.labelled for part in self.training] + ([self.validation] if self.validation else [])
+        return sum(len(labelled.paths) for labelled in sets)
+
+
+def check_inputs(recipe: Recipe, inputs: Inputs) -> None:
+    """Check that the recipe's files are there and that nothing is learnt from what judges.
+
+    Warns by a ``DataWarning`` where a file claims another domain than the option by which it enters.
+
+    Raises:
+        RecipeError: the recipe needs a file that is not given, or a file is given that it does not use.
+        DataError: the validation set shares an image or an origin with a training set, or one image enters twice.
+    """
+    needed = {
+        "--adults": (recipe.pretrain and not inputs.adults, "it has a pre-stage"),
+        "--real": (not inputs.real and (_needs_both(recipe) or not inputs.synthetic), "it learns from real images"),
+        "--synthetic": (not inputs.synthetic and _needs_both(recipe), "it learns from both domains"),
+        "--init": (inputs.init is None and recipe.network is None, "it starts from given weights"),
+    }
+    for option, (missing, reason) in needed.items():
+        if missing:
+            raise RecipeError(f"recipe {recipe.name} needs {option}: {reason}")
+    if inputs.adults and not recipe.pretrain:
+        raise RecipeError(f"recipe {recipe.name} has no pre-stage and does not use --adults: leave it out")
+    for part in inputs.training:
+        _warn_of_domain(part.option, part.domain, part.labelled)
+    if inputs.validation is not None:
+        _refuse_leaks(inputs, inputs.validation)
+
+
+def fingerprints(inputs: Inputs, tick: Callable[[], None]) -> dict[str, Any]:
+    """What each set holds, by content: the same files anywhere give the same fingerprints. ``tick`` counts images.
+
+    Raises:
+        DataError: a file cannot be read, one picture enters with both domains, or trains and validates.
+    """
+    sets = {part.option: part.labelled for part in inputs.training}
+    if inputs.validation is not None:
+        sets["--validation"] = inputs.validation
+    seen: dict[str, tuple[str, Path]] = {}
+    prints = {}
+    for name, labelled in sets.items():
+        every = hashlib.sha256()
+        for path in labelled.paths:
+            digest = sha256_of(path)
+            other, place = seen.setdefault(digest, (name, path))
+            if other != name:
+                problem = f"the same picture as {place.name} of {other}; take it out of one of them"
+                raise DataError(path, "", problem)
+            every.update(digest.encode())
+            tick()
+        prints[name.removeprefix("--")] = {
+            "file": labelled.file.name,
+            "annotations_sha256": sha256_of(labelled.file),
+            "images_sha256": every.hexdigest(),
+            "images": len(labelled.images),
+        }
+    return prints
+
+
+def _needs_both(recipe: Recipe) -> bool:
+    return recipe.domain_weight > 0 or recipe.synthetic_share is not None
+
+
+def _warn_of_domain(option: str, domain: Domain, labelled: LabelledSet) -> None:
+    others = sum(image.domain not in (None, domain) for image in labelled.images)
+    if others:
+        claim = Domain(1 - domain).name.lower()
+        used = f"they enter as {domain.name.lower()} because {option} decides"
+        warnings.warn(f"{labelled.file}: {others} images say they are {claim}; {used}", DataWarning, stacklevel=3)
+
+
+def _refuse_leaks(inputs: Inputs, validation: LabelledSet) -> None:
+    judged = {path.resolve() for path in validation.paths}
+    for option, _, labelled, _ in inputs.training:
+        shared = next((path for path in labelled.paths if path.resolve() in judged), None)
+        if shared is not None:
+            problem = (
+                f"holds the image {shared.name}, which {option} {labelled.file.name} trains on; take it out of one"
+            )
+            raise DataError(validation.file, "images", problem)
+        origins = sorted(validation.origins & labelled.origins)
+        if origins:
+            kind, value = origins[0]
+            problem = f"shares the {kind.replace('_', ' ')} {value} with {option} {labelled.file.name}"
+            more = f" and {len(origins) - 1} more" if len(origins) > 1 else ""
+            raise DataError(validation.file, "images", f"{problem}{more}; validate on others than are trained on")

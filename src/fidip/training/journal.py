@@ -1,0 +1,66 @@
+"""How far a run is and what its epochs showed: the part of a checkpoint that is no tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fidip.training.stages import StepRecord
+
+MEANS = ("pose_loss", "domain_loss", "domain_accuracy")
+
+
+@dataclass(slots=True)
+class Journal:
+    """The next step to take, sums over the epoch that is under way, and a line for every epoch that is over."""
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    gradient_ratio: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    timings: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None  # the line of the epoch whose weights are kept
+    finished: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether a step has been taken."""
+        return bool(self.step or self.history)
+
+    def add(self, record: StepRecord) -> None:
+        """Note one step."""
+        self.epoch, self.step = record.epoch, record.step + 1
+        for name in MEANS:
+            value = getattr(record, name)
+            if value is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + value
+        self.seconds += record.seconds
+        if record.gradient_ratio is not None:
+            self.gradient_ratio = record.gradient_ratio
+
+    def close_epoch(self, record: StepRecord, validation: dict[str, Any] | None) -> dict[str, Any]:
+        """End the epoch with its last step; returns its line of the history."""
+        line = {
+            "stage": record.stage,
+            "epoch": record.epoch + 1,
+            "steps": self.step,
+            **{name: self.sums[name] / self.step if name in self.sums else None for name in MEANS},
+            "gradient_ratio": self.gradient_ratio,
+            "learning_rate": record.learning_rate,
+            "validation": validation,
+        }
+        self.history.append(line)
+        self.timings.append({"stage": record.stage, "epoch": record.epoch + 1, "seconds": round(self.seconds, 3)})
+        self.epoch, self.step, self.sums, self.seconds, self.gradient_ratio = record.epoch + 1, 0, {}, 0.0, None
+        return line
+
+    def close_stage(self) -> None:
+        """Go on to the next stage."""
+        self.stage, self.epoch, self.step = self.stage + 1, 0, 0
+
+    def better(self, line: dict[str, Any]) -> bool:
+        """Whether an epoch's validation AP is not below the best so far; of two equals the later has learnt more."""
+        return self.best is None or line["validation"]["AP"] >= self.best["validation"]["AP"]

@@ -1,0 +1,151 @@
+"""An experiment as an object: every number of a training run, checked against the others before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from math import cos, isfinite, pi
+from typing import Any
+
+from fidip.data.augment import Augmentation
+from fidip.data.sampling import SMALLEST_BATCH, Order
+from fidip.errors import RecipeError
+from fidip.geometry import Size
+from fidip.networks.card import NetworkCard
+from fidip.networks.domain import DOMAIN_CLASSIFIERS
+
+DECAY = 0.1
+"""Factor of the learning rate at a milestone, in every published configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrain:
+    """The pre-stage: the classifier learns real against synthetic on adults, the pose network stands still."""
+
+    epochs: int
+    batch_size: int
+    steps_per_epoch: int | None = None  # None: every adult once
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides the result of a run, besides its files. An ablation is one ``dataclasses.replace``."""
+
+    name: str
+    source: str  # where the numbers come from
+    epochs: int
+    batch_size: int
+    learning_rate: float  # Adam's, of the pose network and of the classifier, each with an optimiser of its own
+
+    # The network: built anew from a card, or given as weights, or either.
+    network: NetworkCard | None = None  # built when no weights are given; None: weights are needed
+    backbone: str | None = None  # what given weights must be of; None: any
+    input_size: Size | None = None  # W, H; None: as the network's card says
+    sigma: float | None = None  # of the heatmaps, in heatmap pixels; None: as the card says
+
+    # The schedule.
+    steps_per_epoch: int | None = None  # None: every sample once
+    milestones: tuple[int, ...] = ()  # epochs before which the learning rate falls to a tenth
+    cosine: bool = False  # the learning rate falls to zero along half a cosine, step by step
+    warmup_steps: int = 0  # over which the learning rate grows linearly from nothing
+
+    # The domains (paper §3).
+    classifier: str | None = None  # a key of DOMAIN_CLASSIFIERS; None: supervised training, no stage I
+    domain_weight: float = 0.0  # λ; 0 with a classifier is the exact control: the same code and random stream
+    domain_ramp: float = 0.0  # epochs over which λ grows linearly from 0
+    pretrain: Pretrain | None = None
+    synthetic_share: float | None = None  # of every batch; None: all samples shuffled together
+    unlabelled: bool = False  # people without keypoints teach the domain
+
+    # What stands still: names of the backbone's stages (the paper's Res1 to Res5).
+    frozen: tuple[str, ...] = ()
+    frozen_batchnorm_drifts: bool = False  # as in the published code: frozen layers go on recording statistics
+
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+    save_every: int = 200  # steps between checkpoints within an epoch; one is written after every epoch anyway
+
+    def validate(self) -> None:
+        """Check the numbers against each other.
+
+        Raises:
+            RecipeError: a number is out of range, or two settings contradict each other.
+        """
+        self._check_ranges()
+        contradictions = {
+            f"domain_weight {self.domain_weight:g} without a classifier": self.domain_weight and not self.classifier,
+            "a pre-stage without a classifier": self.pretrain and not self.classifier,
+            "unlabelled people without a classifier, who would teach nothing": self.unlabelled and not self.classifier,
+            "milestones and cosine together": self.milestones and self.cosine,
+            f"milestones {self.milestones} that are not ascending epochs before the last ({self.epochs})": (
+                list(self.milestones) != sorted({m for m in self.milestones if 0 < m < self.epochs})
+            ),
+            "frozen_batchnorm_drifts with nothing frozen": self.frozen_batchnorm_drifts and not self.frozen,
+            f"a backbone {self.backbone} and a network card of {self.network.backbone if self.network else ''}": (
+                self.backbone and self.network and self.backbone != self.network.backbone
+            ),
+        }
+        for problem, present in contradictions.items():
+            if present:
+                raise RecipeError(f"recipe {self.name}: {problem}; change one of them")
+
+    def _check_ranges(self) -> None:
+        pretrain = self.pretrain or Pretrain(1, SMALLEST_BATCH)
+        share, steps = self.synthetic_share, (self.steps_per_epoch, pretrain.steps_per_epoch)
+        ranges = {
+            "epochs": min(self.epochs, pretrain.epochs) >= 1,
+            "batch_size": min(self.batch_size, pretrain.batch_size) >= SMALLEST_BATCH,
+            "learning_rate": isfinite(self.learning_rate) and self.learning_rate > 0,
+            "steps_per_epoch": all(count is None or count >= 1 for count in steps),
+            "warmup_steps": self.warmup_steps >= 0,
+            "classifier": self.classifier is None or self.classifier in DOMAIN_CLASSIFIERS,
+            "domain_weight": isfinite(self.domain_weight) and self.domain_weight >= 0,
+            "domain_ramp": isfinite(self.domain_ramp) and self.domain_ramp >= 0,
+            "synthetic_share": share is None or 0 < share < 1,
+            "sigma": self.sigma is None or (isfinite(self.sigma) and self.sigma > 0),
+            "seed": self.seed >= 0,
+            "save_every": self.save_every >= 1,
+        }
+        for name, right in ranges.items():
+            if not right:
+                raise RecipeError(f"recipe {self.name}: {name}: {EXPECTED[name]}, found {getattr(self, name)!r:.80}")
+
+    def order(self) -> Order:
+        """How stages I and II put infants in batches."""
+        return Order(self.batch_size, self.synthetic_share, self.steps_per_epoch)
+
+    def pretrain_order(self) -> Order:
+        """How the pre-stage puts adults in batches."""
+        assert self.pretrain is not None
+        return Order(self.pretrain.batch_size, self.synthetic_share, self.pretrain.steps_per_epoch)
+
+    def learning_rate_at(self, epoch: int, step: int, steps: int) -> float:
+        """The learning rate of a step of stages I and II; ``steps`` is their number in an epoch."""
+        done = epoch * steps + step
+        rate = self.learning_rate * DECAY ** sum(epoch >= milestone for milestone in self.milestones)
+        if self.cosine:
+            rate *= (1 + cos(pi * done / (self.epochs * steps))) / 2
+        return rate * min(1.0, (done + 1) / (self.warmup_steps + 1))
+
+    def domain_weight_at(self, epoch: int, step: int, steps: int) -> float:
+        """λ at a step of stage II."""
+        return self.domain_weight * min(1.0, (epoch + step / steps) / self.domain_ramp if self.domain_ramp else 1.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe in the types of JSON."""
+        return asdict(self)
+
+
+EXPECTED = {
+    "epochs": "at least 1, in the pre-stage too",
+    "batch_size": f"at least {SMALLEST_BATCH}, in the pre-stage too",
+    "learning_rate": "a positive number",
+    "steps_per_epoch": "at least 1, or None for every sample once",
+    "warmup_steps": "0 or more",
+    "classifier": f"one of {', '.join(DOMAIN_CLASSIFIERS)}, or None",
+    "domain_weight": "0 or more",
+    "domain_ramp": "0 or more epochs",
+    "synthetic_share": "a share between 0 and 1, or None to shuffle all together",
+    "sigma": "a positive number of heatmap pixels, or None",
+    "seed": "0 or more",
+    "save_every": "at least 1 step",
+}

@@ -1,0 +1,240 @@
+"""One training run in one folder, from files to weights; killed and resumed it gives the same weights, bit for bit.
+
+::
+
+    RUN/best.safetensors   the weights of the best epoch on the validation set, else of the last epoch
+    RUN/best.json          how they came about: recipe, figures, fingerprints of the data, versions, machine
+    RUN/history.jsonl      one line an epoch; RUN/timings.jsonl the seconds that each took
+    RUN/checkpoint         everything needed to go on
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fidip.errors import StorageError, WeightsError
+from fidip.files import new_folder, remove_stale_temporaries, sha256_of, storage_error, write_json, write_text
+from fidip.networks.weights import save_pose_net
+from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
+from fidip.training.events import EpochEnd, Loading, Plan, StagePlan, Watch
+from fidip.training.inputs import Inputs, check_inputs, fingerprints
+from fidip.training.journal import Journal
+from fidip.training.loading import load_data
+from fidip.training.provenance import machine, versions
+from fidip.training.recipe import Recipe
+from fidip.training.schedule import ADAPT, Stage, lay_out, turns
+from fidip.training.stages import Learners, StepRecord
+from fidip.training.start import find_device, start_learners, start_network
+from fidip.training.validation import ValidationCrops, validate
+
+CHECKPOINT = "checkpoint"
+BEST = "best.safetensors"
+SUMMARY = "best.json"
+HISTORY = "history.jsonl"
+TIMINGS = "timings.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run left: the weights, the line of the history they belong to, and all lines."""
+
+    weights: Path
+    best: dict[str, Any]
+    history: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """What stays the same from the first step to the last."""
+
+    recipe: Recipe
+    out: Path
+    device: torch.device
+    learners: Learners
+    stages: tuple[Stage, ...]
+    validation: ValidationCrops | None
+    identity: dict[str, Any]
+    watch: Watch
+
+
+def train(
+    recipe: Recipe,
+    inputs: Inputs,
+    out: Path | str,
+    device: str = "cpu",
+    resume: bool = False,
+    watch: Watch = lambda _: None,
+) -> RunResult:
+    """Run a recipe on files and leave weights, history and checkpoint in the folder ``out``.
+
+    ``resume`` goes on from the folder's checkpoint, or starts if there is none yet; on the CPU, with as many threads as
+    before, the result is the same to the bit. ``watch`` is told what happens.
+
+    Raises:
+        RecipeError: the recipe contradicts itself or the inputs.
+        DataError, ImageError: the data cannot be used, or validation data shares anything with training data.
+        WeightsError: the initial weights cannot be read, or the checkpoint is of another run.
+        TrainingError: a loss or a weight is not finite; the last checkpoint stays.
+        StorageError: the folder is not empty or cannot be written to.
+    """
+    recipe.validate()
+    check_inputs(recipe, inputs)
+    place = find_device(device)
+    folder = _folder(Path(out), resume)
+    tick = _counter(2 * inputs.image_count, watch)
+    identity = {"recipe": recipe.to_json(), "init": _init(inputs), "data": fingerprints(inputs, tick)}
+    journal = _journal(folder / CHECKPOINT, identity)
+    if journal.finished:
+        return _result(folder, journal)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(recipe.seed)
+        net = start_network(recipe, inputs.init)
+        data = load_data(recipe, inputs, net.card, place, tick)
+        stages = lay_out(recipe, data.infants, data.adults)
+        run = _Run(recipe, folder, place, start_learners(recipe, net, place), stages, data.validation, identity, watch)
+        if journal.started:
+            restore(folder / CHECKPOINT, run.learners)
+        watch(_plan(run, journal, data.skipped))
+        return _go(run, journal)
+
+
+def _go(run: _Run, journal: Journal) -> RunResult:
+    for stage in run.stages[journal.stage :]:
+        start = (journal.epoch, journal.step)
+        feed = turns(stage, run.recipe, run.learners.pose_net.card, run.device, start)
+        for record in stage.learn(run.learners, feed):
+            journal.add(record)
+            run.watch(record)
+            if journal.step == stage.steps:
+                _close_epoch(run, stage, journal, record)
+            elif journal.step % run.recipe.save_every == 0:
+                _save(run, journal)
+        journal.close_stage()
+    if run.validation is None:
+        _keep(run, journal, journal.history[-1])
+    journal.finished = True
+    _save(run, journal)
+    return _result(run.out, journal)
+
+
+def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) -> None:
+    """Validate, keep the weights if they are the best, write the history and a checkpoint."""
+    judged = run.validation is not None and stage.name == ADAPT
+    figures = validate(run.learners.pose_net, run.validation, run.device) if judged and run.validation else None
+    line = journal.close_epoch(record, figures)
+    if figures is not None and journal.better(line):
+        _keep(run, journal, line)
+    _save(run, journal)
+    run.watch(EpochEnd(line))
+
+
+def _save(run: _Run, journal: Journal) -> None:
+    """The history is a copy of what the checkpoint holds, so that a resumed run writes the same lines again."""
+    facts = {"identity": run.identity, "journal": asdict(journal)}
+    write_checkpoint(run.out / CHECKPOINT, run.learners, facts)
+    if journal.step == 0:
+        write_text(run.out / HISTORY, _lines(journal.history))
+        write_text(run.out / TIMINGS, _lines(journal.timings))
+
+
+def _keep(run: _Run, journal: Journal, line: dict[str, Any]) -> None:
+    """Write the weights as the run's result."""
+    net = run.learners.pose_net
+    chosen = "the last epoch" if run.validation is None else "the best AP on the validation set"
+    facts = {"recipe": run.recipe.name, "seed": run.recipe.seed, "chosen": chosen, "figures": line}
+    card = replace(net.card, name=run.recipe.name, training={**facts, "data": run.identity["data"]})
+    previous, net.card = net.card, card
+    save_pose_net(net, run.out / BEST)
+    net.card = previous
+    summary = {
+        **facts,
+        "recipe": run.identity["recipe"],
+        "init": run.identity["init"],
+        "data": run.identity["data"],
+        "network": json.loads(card.to_json()),
+        "weights_sha256": sha256_of(run.out / BEST),
+        "versions": versions(),
+        "machine": machine(run.device),
+    }
+    write_json(run.out / SUMMARY, summary, indent=2)
+    journal.best = line
+
+
+def _result(out: Path, journal: Journal) -> RunResult:
+    assert journal.best is not None
+    return RunResult(out / BEST, journal.best, tuple(journal.history))
+
+
+def _folder(out: Path, resume: bool) -> Path:
+    if not resume:
+        if (out / CHECKPOINT).exists():
+            raise StorageError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
+        return new_folder(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        remove_stale_temporaries(out)
+        others = sorted({path.name for path in out.iterdir()} - {BEST, SUMMARY, HISTORY, TIMINGS})
+    except OSError as error:
+        raise storage_error(out, error) from error
+    if others and CHECKPOINT not in others:
+        raise StorageError(f"{out}: holds {others[0]} and no checkpoint to resume; choose another --out")
+    return out
+
+
+def _journal(checkpoint: Path, identity: dict[str, Any]) -> Journal:
+    """Where the folder's run stands, if its checkpoint is of this very run; else at the beginning."""
+    if not checkpoint.exists():
+        return Journal()
+    facts = read_facts(checkpoint)
+    found = difference(facts["identity"], json.loads(json.dumps(identity)))
+    if found:
+        remedy = "resume with the settings and files of before, or choose another --out"
+        raise WeightsError(f"{checkpoint}: belongs to another run: {found}; {remedy}")
+    return Journal(**facts["journal"])
+
+
+def _counter(total: int, watch: Watch) -> Callable[[], None]:
+    done = count(1)
+    return lambda: watch(Loading(next(done), total))
+
+
+def _init(inputs: Inputs) -> dict[str, str] | None:
+    if inputs.init is None:
+        return None
+    file = Path(inputs.init)
+    return {"name": file.name} | ({"sha256": sha256_of(file)} if file.is_file() else {})
+
+
+def _plan(run: _Run, journal: Journal, skipped: dict[str, dict[str, int]]) -> Plan:
+    net, classifier = run.learners.pose_net, run.learners.classifier
+    stages = []
+    for stage in run.stages:
+        domains = stage.samples.domains
+        synthetic = int(domains.sum())
+        size = stage.order.batch_size
+        stages.append(StagePlan(stage.name, stage.epochs, stage.steps, size, len(domains) - synthetic, synthetic))
+    lengths = [stage.epochs * stage.steps for stage in stages]
+    under_way = journal.epoch * run.stages[journal.stage].steps + journal.step if journal.stage < len(stages) else 0
+    return Plan(
+        recipe=run.recipe,
+        stages=tuple(stages),
+        skipped=skipped,
+        network=net.card.backbone,
+        parameters=sum(p.numel() for p in net.parameters()),
+        learning=sum(p.numel() for p in net.parameters() if p.requires_grad),
+        classifier_parameters=sum(p.numel() for p in classifier.parameters()) if classifier else 0,
+        device=str(run.device),
+        done_steps=sum(lengths[: journal.stage]) + under_way,
+        total_steps=sum(lengths),
+    )
+
+
+def _lines(entries: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in entries)

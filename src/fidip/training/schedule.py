@@ -1,0 +1,78 @@
+"""Which batch comes when: the stages of a recipe laid out as epochs and steps, from any point of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from fidip.data.augment import TargetFormat, make_batch
+from fidip.data.samples import ResidentSamples
+from fidip.data.sampling import Order, epoch_batches, generator
+from fidip.networks.card import NetworkCard
+from fidip.skeleton import SKELETONS
+from fidip.training.recipe import Recipe
+from fidip.training.stages import Learners, StepRecord, Turn, adapt, pretrain_classifier
+
+PRETRAIN, ADAPT = "pretrain", "adapt"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One stage of a run: its samples, how long it lasts and the function that learns."""
+
+    name: str
+    number: int  # part of the seed of its randomness
+    epochs: int
+    steps: int  # of an epoch
+    samples: ResidentSamples
+    order: Order
+    learn: Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
+
+
+def lay_out(recipe: Recipe, infants: ResidentSamples, adults: ResidentSamples | None) -> tuple[Stage, ...]:
+    """The stages of a recipe in their order.
+
+    Raises:
+        DataError: there are too few samples, or balanced batches lack a domain.
+    """
+    stages = []
+    if recipe.pretrain is not None and adults is not None:
+        order, epochs = recipe.pretrain_order(), recipe.pretrain.epochs
+        stages.append(Stage(PRETRAIN, 0, epochs, _steps(adults, order), adults, order, pretrain_classifier))
+    order = recipe.order()
+    stages.append(Stage(ADAPT, 1, recipe.epochs, _steps(infants, order), infants, order, adapt))
+    return tuple(stages)
+
+
+def turns(
+    stage: Stage, recipe: Recipe, card: NetworkCard, device: torch.device, start: tuple[int, int]
+) -> Iterator[Turn]:
+    """The batches of a stage from ``start`` = (epoch, step) on.
+
+    The n-th batch of an epoch depends on seed, stage, epoch and n only, so a run may stop anywhere and go on.
+    """
+    format = target_format(card)
+    for epoch in range(start[0], stage.epochs):
+        batches = epoch_batches(stage.samples.domains, stage.order, generator(recipe.seed, stage.number, epoch))
+        for step in range(start[1] if epoch == start[0] else 0, stage.steps):
+            rng = generator(recipe.seed, stage.number, epoch, step)
+            batch = make_batch(stage.samples, batches[step], format, recipe.augmentation, rng, device)
+            if stage.name == PRETRAIN:  # before the schedule of stages I and II begins
+                yield Turn(stage.name, epoch, step, batch, recipe.learning_rate, 0.0)
+            else:
+                rate = recipe.learning_rate_at(epoch, step, stage.steps)
+                weight = recipe.domain_weight_at(epoch, step, stage.steps)
+                yield Turn(stage.name, epoch, step, batch, rate, weight)
+
+
+def target_format(card: NetworkCard) -> TargetFormat:
+    """What a network's card asks of a batch."""
+    return TargetFormat(
+        card.input_size, card.heatmap_size, card.heatmap_sigma, card.affine, card.encoding, SKELETONS[card.skeleton]
+    )
+
+
+def _steps(samples: ResidentSamples, order: Order) -> int:
+    return len(epoch_batches(samples.domains, order, generator(0, 0, 0)))

@@ -1,0 +1,168 @@
+"""The stages of FiDIP (paper §3), one function each, read from top to bottom.
+
+The pre-stage teaches the domain classifier on adults. Then, batch by batch on infants, stage I teaches the classifier
+to tell synthetic from real, and stage II teaches the pose network keypoints while it unlearns the domain. Each stage
+changes one network and leaves every tensor and buffer of the other as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import isfinite
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from fidip.data.augment import Batch
+from fidip.errors import TrainingError
+from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
+from fidip.networks.pose import PoseNet
+from fidip.training.losses import domain_accuracy, domain_loss, heatmap_loss
+
+NAMED_FILES = 8
+"""So many files of a batch are named in a message."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learners:
+    """The two networks and the optimiser of each. Supervised training has no classifier."""
+
+    pose_net: PoseNet
+    pose_optimizer: Optimizer
+    classifier: nn.Module | None = None
+    domain_optimizer: Optimizer | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """One batch and the numbers of the schedule that go with it."""
+
+    stage: str
+    epoch: int
+    step: int
+    batch: Batch
+    learning_rate: float
+    domain_weight: float  # λ
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one step of a stage showed. ``None`` where the stage has no such number.
+
+    ``gradient_ratio`` is ‖λ ∂L_domain/∂f‖ / ‖∂L_pose/∂f‖ at the features f, at the first step of every epoch: λ itself
+    means nothing without it.
+    """
+
+    stage: str
+    epoch: int
+    step: int
+    pose_loss: float | None
+    domain_loss: float | None
+    domain_accuracy: float | None
+    gradient_ratio: float | None
+    learning_rate: float
+    seconds: float
+
+
+def pretrain_classifier(learners: Learners, adults: Iterable[Turn]) -> Iterator[StepRecord]:
+    """Pre-stage: the classifier learns to tell synthetic from real adults; the pose network stands still.
+
+    The pose network is in evaluation mode and takes no gradient: its batch statistics stay those of its own training.
+    """
+    started = perf_counter()
+    for turn in adults:
+        learners.pose_net.eval()
+        with torch.no_grad():
+            features = learners.pose_net(turn.batch.images).features
+        loss, accuracy = learn_domain(learners, features, turn)
+        ended = perf_counter()
+        yield _record(turn, ended - started, domain_loss=loss, domain_accuracy=accuracy)
+        started = perf_counter()
+
+
+def adapt(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+    """Stages I and II, taking turns on every batch. Without a classifier this is supervised training."""
+    started = perf_counter()
+    for turn in infants:
+        learners.pose_net.train()
+        heatmaps, features = learners.pose_net(turn.batch.images)  # the only forward pass; it belongs to stage II
+        # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
+        told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
+        # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
+        posed, ratio = learn_pose(learners, heatmaps, features, turn)
+        ended = perf_counter()
+        yield _record(turn, ended - started, posed, told, accuracy, ratio)
+        started = perf_counter()
+
+
+def learn_domain(learners: Learners, features: Tensor, turn: Turn) -> tuple[float, float]:
+    """Stage I on detached features: one step of the classifier. Returns its loss and accuracy before the step."""
+    assert learners.classifier is not None
+    assert learners.domain_optimizer is not None
+    logits = learners.classifier.train()(features)
+    loss = domain_loss(logits, turn.batch.synthetic)
+    value = _finite(loss, "the domain loss", turn)
+    step(learners.domain_optimizer, loss, turn.learning_rate)
+    return value, float(domain_accuracy(logits, turn.batch.synthetic))
+
+
+def learn_pose(learners: Learners, heatmaps: Tensor, features: Tensor, turn: Turn) -> tuple[float, float | None]:
+    """Stage II: one step of the pose network. Returns the pose loss and, at the first step, the gradients' ratio."""
+    pose = heatmap_loss(heatmaps, turn.batch.heatmaps, turn.batch.weights)
+    value = _finite(pose, "the pose loss", turn)
+    if learners.classifier is None:
+        step(learners.pose_optimizer, pose, turn.learning_rate)
+        return value, None
+    with batch_statistics_unrecorded(learners.classifier):
+        logits = learners.classifier.train()(reverse_gradient(features, turn.domain_weight))
+    confusion = domain_loss(logits, turn.batch.synthetic)
+    _finite(confusion, "the domain loss of stage II", turn)
+    ratio = _gradient_ratio(pose, confusion, features) if turn.step == 0 else None
+    step(learners.pose_optimizer, pose + confusion, turn.learning_rate)
+    return value, ratio
+
+
+def step(optimizer: Optimizer, loss: Tensor, learning_rate: float) -> None:
+    """One step down the gradient of the optimiser's own parameters; nobody else's ``grad`` is touched."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.grad = gradient
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _gradient_ratio(pose: Tensor, confusion: Tensor, features: Tensor) -> float | None:
+    norms = [torch.autograd.grad(loss, features, retain_graph=True)[0].norm() for loss in (confusion, pose)]
+    return float(norms[0] / norms[1]) if norms[1] > 0 else None
+
+
+def _finite(loss: Tensor, name: str, turn: Turn) -> float:
+    value = float(loss.detach())
+    if not isfinite(value):
+        files = ", ".join(turn.batch.files[:NAMED_FILES])
+        others = len(turn.batch.files) - NAMED_FILES
+        more = f" and {others} more" if others > 0 else ""
+        raise TrainingError(
+            f"{name} is {value} in stage {turn.stage}, epoch {turn.epoch + 1}, step {turn.step + 1}, on {files}{more}; "
+            "the last checkpoint is intact: check these images, or start again with a lower learning rate"
+        )
+    return value
+
+
+def _record(
+    turn: Turn,
+    seconds: float,
+    pose_loss: float | None = None,
+    domain_loss: float | None = None,
+    domain_accuracy: float | None = None,
+    gradient_ratio: float | None = None,
+) -> StepRecord:
+    return StepRecord(
+        turn.stage, turn.epoch, turn.step, pose_loss, domain_loss, domain_accuracy, gradient_ratio,
+        turn.learning_rate, seconds,
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""The networks and optimisers with which a run starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from fidip.errors import RecipeError
+from fidip.networks.card import NetworkCard
+from fidip.networks.domain import build_domain_classifier
+from fidip.networks.pose import PoseNet, build_pose_net
+from fidip.networks.weights import load_pose_net
+from fidip.training.recipe import Recipe
+from fidip.training.stages import Learners
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name. Raises ``RecipeError`` if this machine does not have it."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RecipeError(f"no device {name!r}: choose cpu, cuda or mps") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False):
+        usable = ", ".join(kind for kind, present in available.items() if present)
+        raise RecipeError(f"the device {name} is not available here: choose {usable}")
+    return device
+
+
+def start_network(recipe: Recipe, init: Path | str | None) -> PoseNet:
+    """The pose network of a recipe: from given weights, else newly initialised from the recipe's card and seed.
+
+    Raises:
+        RecipeError: the weights are of another network than the recipe expects.
+        WeightsError: they cannot be read.
+    """
+    if init is None:
+        assert recipe.network is not None
+        net = build_pose_net(recipe.network, torch.Generator().manual_seed(recipe.seed))
+    else:
+        net = load_pose_net(init)
+        _check_architecture(recipe, net.card, init)
+    card = replace(
+        net.card,
+        input_size=recipe.input_size or net.card.input_size,
+        heatmap_sigma=recipe.sigma or net.card.heatmap_sigma,
+    )
+    return PoseNet(net.backbone, net.head, card)
+
+
+def start_learners(recipe: Recipe, net: PoseNet, device: torch.device) -> Learners:
+    """Freeze what the recipe freezes, build the classifier, and give each network its Adam, as the published code does.
+
+    Raises:
+        RecipeError: a frozen stage does not exist in this network, or nothing is left to learn.
+    """
+    net.to(device).freeze(recipe.frozen, recipe.frozen_batchnorm_drifts)
+    pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
+    if recipe.classifier is None:
+        return Learners(net, pose_optimizer)
+    generator = torch.Generator().manual_seed(recipe.seed + 1)
+    classifier = build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
+    classifier = classifier.to(device)
+    return Learners(net, pose_optimizer, classifier, torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate))
+
+
+def _check_architecture(recipe: Recipe, card: NetworkCard, init: Path | str) -> None:
+    expected = {} if recipe.backbone is None else {"backbone": recipe.backbone}
+    if recipe.network is not None:
+        expected |= {name: getattr(recipe.network, name) for name in ("backbone", "width", "head_width", "skeleton")}
+    for name, value in expected.items():
+        if getattr(card, name) != value:
+            found = f"{init} has {name.replace('_', ' ')} {getattr(card, name)}"
+            raise RecipeError(
+                f"{found}, recipe {recipe.name} expects {value}: give other weights or choose another recipe"
+            )
