@@ -2,7 +2,7 @@
 
 ``file``      what the annotation file says; COCO means the area of the person's silhouette
 ``bbox``      width times height of the box: larger than the silhouette, so more lenient
-``0.53bbox``  0.53 times that, the usual stand-in for a silhouette where a data set has none
+``0.53bbox``  0.53 times that, the stand-in for a missing silhouette in the evaluations of CrowdPose and MMPose
 """
 
 from __future__ import annotations
@@ -54,13 +54,18 @@ def areas_of(image: LabelledImage, policy: AreaPolicy) -> FloatArray:  # (N,)
 
 
 def check_areas(images: Sequence[LabelledImage]) -> list[str]:
-    """What is impossible about the areas that a file gives its labelled people: one phrase for each kind of defect."""
-    people = _judged(images)
-    return [
-        f"{int(wrong.sum())} of {len(people)} people have an area that {problem}"
-        for problem, wrong in _defects(people).items()
-        if wrong.any()
-    ]
+    """What is impossible about a file's areas, one phrase for each kind of defect.
+
+    A missing area counts whoever it belongs to; otherwise only labelled people are judged, not crowds.
+    """
+    everybody = [person for image in images for person in image.people]
+    people = _judged(everybody)
+    missing = sum(person.area is None for person in everybody)
+    problems = [f"{missing} of {len(everybody)} people have no area"] if missing else []
+    for problem, wrong in _defects(people).items():
+        if wrong.any():
+            problems.append(f"{int(wrong.sum())} of {len(people)} people have an area that {problem}")
+    return problems
 
 
 def choose_area(images: Sequence[LabelledImage]) -> AreaPolicy:
@@ -68,11 +73,10 @@ def choose_area(images: Sequence[LabelledImage]) -> AreaPolicy:
 
     One impossible area in twenty is tolerated (with a warning too), a missing one is not.
     """
-    people = _judged(images)
-    defects = _defects(people)
-    wrong = np.any(list(defects.values()), axis=0) if people else np.zeros(0, dtype=bool)
-    missing = any(person.area is None for image in images for person in image.people)
-    policy: AreaPolicy = "bbox" if missing or wrong.sum() > TOLERATED * len(people) else "file"
+    everybody = [person for image in images for person in image.people]
+    missing = any(person.area is None for person in everybody)
+    wrong = np.any(list(_defects(_judged(everybody)).values()), axis=0)
+    policy: AreaPolicy = "bbox" if missing or wrong.sum() > TOLERATED * len(wrong) else "file"
     warn_of_areas(images, policy)
     return policy
 
@@ -84,15 +88,14 @@ def warn_of_areas(images: Sequence[LabelledImage], policy: AreaPolicy) -> None:
         warnings.warn(f"{'; '.join(problems)}: OKS uses the area policy {policy}", DataWarning, stacklevel=3)
 
 
-def _judged(images: Sequence[LabelledImage]) -> list[Person]:
-    return [p for image in images for p in image.people if not p.crowd and p.labelled.any()]
+def _judged(people: Sequence[Person]) -> list[Person]:
+    return [person for person in people if not person.crowd and person.labelled.any()]
 
 
 def _defects(people: Sequence[Person]) -> dict[str, NDArray[np.bool_]]:  # each (N,)
-    area = np.array([np.nan if p.area is None else p.area for p in people])
-    box = np.array([np.nan if p.box is None else p.box[2] * p.box[3] for p in people])
+    area = np.array([np.nan if p.area is None else p.area for p in people], dtype=np.float64)
+    box = np.array([np.nan if p.box is None else p.box[2] * p.box[3] for p in people], dtype=np.float64)
     return {
-        "is missing": np.isnan(area),
         "is the same although their boxes differ": _constant(area, box),
         "is larger than their box": area > ROUNDING * box,
         f"is less than {SMALLEST_SHARE:.0%} of their box": area < SMALLEST_SHARE * box,
@@ -101,12 +104,10 @@ def _defects(people: Sequence[Person]) -> dict[str, NDArray[np.bool_]]:  # each 
 
 def _constant(area: FloatArray, box: FloatArray) -> NDArray[np.bool_]:  # (N,)
     """Whose area is shared by so many people of different boxes that it was not measured."""
-    values, group, count = np.unique(area, return_inverse=True, return_counts=True, equal_nan=False)
+    _, group, count = np.unique(area, return_inverse=True, return_counts=True, equal_nan=False)
     suspicious = (count >= max(3, COMMON * len(area))) | (count == max(2, len(area)))
     for index in np.flatnonzero(suspicious):
-        boxes = box[group == index]
-        suspicious[index] = not np.isnan(values[index]) and np.nanmax(boxes, initial=0) > ROUNDING * np.nanmin(
-            boxes, initial=np.inf
-        )
+        boxes = box[(group == index) & ~np.isnan(box)]
+        suspicious[index] = len(boxes) > 0 and boxes.max() > ROUNDING * boxes.min()
     constant: NDArray[np.bool_] = suspicious[group]
     return constant

@@ -72,20 +72,19 @@ def evaluate(
             to no image. Its ``file`` is ``truth`` or ``predictions``: the caller knows their names.
     """
     _check_ids(images, predictions)
-    if area is None:
-        area = choose_area(images)
-    elif area == "file":
-        warn_of_areas(images, area)
+    policy = choose_area(images) if area is None else area
     ordered = sorted(images, key=lambda image: image.id)  # COCO's order, which decides between equal scores
-    sets = [candidates(image, predictions.get(image.id, ()), area, skeleton) for image in ordered]
+    sets = [candidates(image, predictions.get(image.id, ()), policy, skeleton) for image in ordered]
     matches = match([image.id for image in ordered], sets)
     people = int(matches.people.sum())
     if not people:
         problem = f"none of the {len(images)} images holds a person with a labelled keypoint; nothing can be measured"
         raise DataError("truth", "annotations", problem)
+    if area == "file":
+        warn_of_areas(images, area)
     return EvaluationResult(
         **_coco_numbers(sets),
-        area=area,
+        area=policy,
         ci95=confidence_interval(matches, rng or np.random.default_rng(0), resamples),
         images=len(images),
         people=people,

@@ -58,12 +58,14 @@ def _average_precision(matches: Matches, weights: NDArray[np.int64]) -> FloatArr
     """The curve, read at its correct predictions only: between them precision falls and recall stands still."""
     people = weights @ matches.people  # (R,)
     drawn = weights[:, matches.image]  # (R, D)
+    so_far = np.cumsum(drawn, axis=1)
     total = np.zeros(len(weights))
     for correct, ignored in zip(matches.correct, matches.ignored, strict=True):
-        steps = np.flatnonzero(correct)
+        steps, not_counted = np.flatnonzero(correct), np.flatnonzero(ignored)
         found = np.cumsum(drawn[:, steps], axis=1)  # (R, S)
-        counted = np.cumsum(drawn * ~ignored, axis=1)[:, steps]
-        precision = found / (counted + np.spacing(1))  # an image that is not drawn gives 0 / 0
+        left_out = np.pad(np.cumsum(drawn[:, not_counted], axis=1), ((0, 0), (1, 0)))
+        counted = so_far[:, steps] - left_out[:, np.searchsorted(not_counted, steps)]
+        precision = found / (counted + np.spacing(1))  # an image that is not drawn may give 0 / 0
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         recall = found / np.maximum(people, 1)[:, None]
         for row, (height, reached) in enumerate(zip(envelope, recall, strict=True)):

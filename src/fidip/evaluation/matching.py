@@ -36,6 +36,7 @@ class Candidates:
     one of them is not counted.
     """
 
+    order: NDArray[np.intp]  # (D,) index among the predictions as they were given
     oks: FloatArray  # (D, N)
     scores: FloatArray  # (D,)
     predicted_areas: FloatArray  # (D,) decide only whether an unmatched prediction counts as medium or large
@@ -76,9 +77,10 @@ def candidates(image: LabelledImage, predicted: Sequence[Person], area: AreaPoli
     poses = _keypoints("predictions", image, predicted, skeleton)[kept]
     areas = areas_of(image, area)
     return Candidates(
+        order=kept,
         oks=oks_matrix(truth, _boxes(image), areas, poses, np.array(skeleton.oks_sigmas)),
         scores=scores[kept],
-        predicted_areas=np.array([_predicted_area(predicted[i]) for i in kept], dtype=np.float64),
+        predicted_areas=_predicted_areas([predicted[i] for i in kept], poses),
         areas=areas,
         ignored=np.array([p.crowd or not p.labelled.any() for p in image.people], dtype=bool),
         crowd=np.array([p.crowd for p in image.people], dtype=bool),
@@ -162,9 +164,10 @@ def _boxes(image: LabelledImage) -> FloatArray:  # (N, 4)
     return np.array([p.box or (0, 0, 0, 0) for p in image.people], dtype=np.float64).reshape(-1, 4)
 
 
-def _predicted_area(person: Person) -> float:
-    """A prediction's area as COCO takes it: of its box, or else of the smallest box around its keypoints."""
-    if person.box is not None:
-        return person.box[2] * person.box[3]
-    width, height = np.ptp(person.keypoints[:, :2], axis=0)
-    return float(width * height)
+def _predicted_areas(people: Sequence[Person], poses: FloatArray) -> FloatArray:  # (D,) from (D, K, 3)
+    """As COCO takes them: the area of the box, or else of the smallest box around the keypoints."""
+    areas: FloatArray = np.ptp(poses[..., :2], axis=1).prod(axis=-1)
+    for i, person in enumerate(people):
+        if person.box is not None:
+            areas[i] = person.box[2] * person.box[3]
+    return areas

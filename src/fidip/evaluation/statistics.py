@@ -48,7 +48,7 @@ def paired_difference(
     interval = percentile_interval(difference)
     if interval is None:
         return None
-    rarer = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0))
+    rarer = int(min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0)))
     return PairedDifference(
         observed=a.AP - b.AP,
         mean=float(difference.mean()),
