@@ -35,10 +35,12 @@ def test_a_missing_area_names_the_policy_to_use():
     assert areas_of(image_of(5000.0, None), "bbox") == pytest.approx([8000, 9680])
 
 
-def test_a_missing_box_names_the_policy_to_use():
-    image = LabelledImage(7, "a.jpg", 640, 480, (Person(np.full((17, 3), 2.0), area=50.0),))
-    with pytest.raises(DataError, match=r"person 1 of 1 has no box .* policy file"):
+@pytest.mark.parametrize("box", [None, (3.0, 4.0, 0.0, 50.0)])
+def test_a_missing_or_empty_box_names_the_policy_to_use(box):
+    image = LabelledImage(7, "a.jpg", 640, 480, (Person(np.full((17, 3), 2.0), box=box, area=50.0),))
+    with pytest.raises(DataError, match=r"person 1 of 1 has no box, or one of no size, .* policy file"):
         areas_of(image, "0.53bbox")
+    assert areas_of(image, "file") == pytest.approx([50])
 
 
 def test_honest_areas_are_believed_in_silence():

@@ -35,7 +35,9 @@ def person_area(person: Person, policy: AreaPolicy) -> float | None:
     """The person's area in pixels squared under a policy; ``None`` where the file lacks what the policy needs."""
     if policy == "file":
         return person.area
-    return None if person.box is None else BOX_SHARES[policy] * person.box[2] * person.box[3]
+    if person.box is None or 0 in person.box[2:]:  # nothing fits a person of no size: AP would fall in silence
+        return None
+    return BOX_SHARES[policy] * person.box[2] * person.box[3]
 
 
 def areas_of(image: LabelledImage, policy: AreaPolicy) -> FloatArray:  # (N,)
@@ -47,7 +49,7 @@ def areas_of(image: LabelledImage, policy: AreaPolicy) -> FloatArray:  # (N,)
     areas = [person_area(person, policy) for person in image.people]
     if None in areas:
         problem = {"file": "has no area: evaluate with the area policy bbox or 0.53bbox"}.get(
-            policy, "has no box to take the area of: evaluate with the area policy file"
+            policy, "has no box, or one of no size, to take the area of: evaluate with the area policy file"
         )
         raise DataError("truth", f"image {image.id}", f"person {areas.index(None) + 1} of {len(areas)} {problem}")
     return np.array(areas, dtype=np.float64)
