@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from fidip.evaluation.plots import PALETTE, plot_curves, plot_groups
+from fidip.evaluation.plots import PALETTE, plot_curves, plot_groups, plot_pictures
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -34,3 +34,11 @@ def test_every_group_is_drawn_in_its_colour():
     image = pixels(plot_groups({"source": (points, ["real"] * 30 + ["synthetic"] * 30)}))
     assert colour_share(image, PALETTE[2]) == 0
     assert image.shape[0] > 300
+
+
+def test_pictures_stand_in_their_rows_and_columns():
+    plain = [np.full((40, 40, 3), level, np.uint8) for level in (60, 120, 180, 240)]
+    image = pixels(plot_pictures([plain[:2], plain[2:]], ["truth", "predicted"], ["a", "b"]))
+    height, width = image.shape[:2]
+    quarters = [image[int(height * y), int(width * x)].mean() for y in (0.3, 0.75) for x in (0.3, 0.75)]
+    np.testing.assert_allclose(quarters, [60, 120, 180, 240], atol=3)

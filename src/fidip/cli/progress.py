@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
 
@@ -33,3 +33,22 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         for done, item in enumerate(items, start=1):
             yield item
             show(done)
+
+
+@contextmanager
+def phases() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each part of a longer piece of work.
+
+    Yields ``show(part, done, total)``; a part gets its bar when it is first spoken of.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(part: str, done: int, total: int) -> None:
+            if part not in tasks:
+                tasks[part] = progress.add_task(part, total=total)
+            progress.update(tasks[part], completed=done, total=total)
+
+        yield show

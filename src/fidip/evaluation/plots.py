@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidip.platform import cache_dir
+
+os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))  # one cache for everything, as promised
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,6 +56,23 @@ def plot_groups(panels: Mapping[str, tuple[FloatArray, Sequence[str]]]) -> bytes
         _tidy(axes)
     figure.axes[0].legend(frameon=False, fontsize=8)
     return _png(figure)
+
+
+def plot_pictures(rows: Sequence[Sequence[NDArray[np.uint8]]], columns: Sequence[str], notes: Sequence[str]) -> bytes:
+    """Pictures (H, W, 3) in rows, as JPEG: a title over each column, a note beside each row."""
+    figure = Figure(figsize=(2.3 * len(columns), 2.3 * len(rows) + 0.3), layout="constrained")
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    for i, (axes_row, pictures) in enumerate(zip(grid, rows, strict=True)):
+        for axes, picture, title in zip(axes_row, pictures, columns, strict=True):
+            axes.imshow(picture, interpolation="antialiased")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            if i == 0:
+                axes.set_title(title, fontsize=10)
+        axes_row[0].set_ylabel(notes[i], fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=RESOLUTION, pil_kwargs={"quality": 85})
+    return buffer.getvalue()
 
 
 def _tidy(axes: Axes) -> None:
