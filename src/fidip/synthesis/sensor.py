@@ -66,8 +66,8 @@ def photograph(
     """The picture that a sensor takes; ``rng`` makes its noise. Compression is left to whoever writes the file."""
     light = _through_lens(np.maximum(radiance, 0).astype(np.float32), sensor)
     if sensor.middle_grey is not None:
-        luminance = light @ LUMINANCE
-        light = light * (sensor.middle_grey / np.exp(np.log(luminance + 1e-3).mean()))
+        geometric_mean = np.exp(np.log(light @ LUMINANCE + 1e-3).mean())
+        light *= np.float32(sensor.middle_grey / geometric_mean)
     light = _with_noise(light, sensor, rng) * np.array(sensor.white_balance, dtype=np.float32)
     if sensor.filmic:
         light = light + sensor.filmic * (_filmic(light) - light)
@@ -84,21 +84,21 @@ def _through_lens(light: NDArray[np.float32], sensor: Sensor) -> NDArray[np.floa
         light = np.asarray(cv2.GaussianBlur(light, (0, 0), deviation, borderType=cv2.BORDER_REFLECT_101), np.float32)
     if sensor.vignetting:
         y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]  # the corners are at distance √2 from the middle
-        kept: NDArray[np.float32] = (1 - sensor.vignetting * ((x**2 + y**2) / 2) ** 2).astype(np.float32)
-        light = light * kept[..., None]
+        light *= (1 - sensor.vignetting * ((x**2 + y**2) / 2) ** 2)[..., None].astype(np.float32)
     return light
 
 
 def _line(length: float, angle: float) -> NDArray[np.float32]:
     """A kernel that smears along a line: points on it, each spread over its four nearest pixels."""
     half = int(np.ceil(length / 2))
-    along = (np.arange(64) + 0.5) / 64 * length - length / 2
+    points = 64 + 4 * half
+    along = ((np.arange(points) + 0.5) / points - 0.5) * length
     kernel = np.zeros((2 * half + 3, 2 * half + 3), dtype=np.float32)
     x, y = half + 1 + along * np.cos(angle), half + 1 - along * np.sin(angle)
     left, above = np.floor(x).astype(int), np.floor(y).astype(int)
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         weight = (1 - abs(y - above - row)) * (1 - abs(x - left - column))
-        np.add.at(kernel, (above + row, left + column), weight / len(along))
+        np.add.at(kernel, (above + row, left + column), weight / points)
     return kernel
 
 
@@ -106,14 +106,14 @@ def _with_noise(light: NDArray[np.float32], sensor: Sensor, rng: np.random.Gener
     """Photons arrive at random (Poisson, here its normal limit), and reading them out adds electrons of its own."""
     if np.isinf(sensor.full_well):
         return light
-    deviation = np.sqrt(light / sensor.full_well + np.float32((sensor.read_noise / sensor.full_well) ** 2))
-    noisy = (light + deviation * rng.standard_normal(light.shape, dtype=np.float32)).astype(np.float32, copy=False)
-    np.maximum(noisy, 0, out=noisy)
+    electrons = light * np.float32(sensor.full_well)
+    deviation = np.sqrt(electrons + np.float32(sensor.read_noise**2)) / np.float32(sensor.full_well)
+    noise = rng.standard_normal(light.shape, dtype=np.float32)
+    noisy: NDArray[np.float32] = np.maximum(light + deviation * noise, np.float32(0))
     return noisy
 
 
 def _filmic(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """Narkowicz' 2015 fit of the ACES curve, at the exposure of its reference."""
     level = 0.6 * light
-    curve: NDArray[np.float32] = level * (2.51 * level + 0.03) / (level * (2.43 * level + 0.59) + 0.14)
-    return curve
+    return (level * (2.51 * level + 0.03) / (level * (2.43 * level + 0.59) + 0.14)).astype(np.float32, copy=False)

@@ -122,7 +122,7 @@ class RaycastRenderer:
         layers.depth = wp.empty(pixels, dtype=wp.float32, device=self.device)
         for name in ("part", "mesh"):
             setattr(layers, name, wp.empty(pixels, dtype=wp.int32, device=self.device))
-        for name in ("position", "normal", "albedo", "light", "smooth_light", "colour"):
+        for name in ("position", "normal", "albedo", "light", "share", "smooth_share", "colour"):
             setattr(layers, name, wp.empty(pixels, dtype=wp.vec3, device=self.device))
         return layers
 

@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise MissingExtra("warp-lang", "synthesis", "the raycast renderer") from error
 
-__all__ = ["STEP", "Surface", "World", "blocked", "first_hit", "start_warp", "wp"]
+__all__ = ["Surface", "World", "blocked", "first_hit", "start_warp", "wp"]
 
 FAR = wp.constant(1000.0)  # metres
 LAYERS = wp.constant(16)  # holes that one ray may pass

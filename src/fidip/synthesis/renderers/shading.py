@@ -1,16 +1,18 @@
 # mypy: ignore-errors
 """Light and the three kernels that make a picture, in NVIDIA Warp's dialect of Python: one thread a pixel.
 
-``see`` casts the ray through each pixel's centre, notes what it meets and how much light arrives there, with very few
-random rays. ``smooth`` averages that light over neighbours on the same surface, which costs less than more rays.
-``finish`` multiplies by the albedo and casts further rays where an outline passes through a pixel.
+``see`` casts the ray through each pixel's centre, notes what it meets, the light that would reach it and, by very few
+rays, the share of that light which is not blocked. ``smooth`` averages the share over neighbours on the same surface;
+that costs less than more rays. ``finish`` multiplies, and casts further rays where an outline passes through a pixel.
 """
 
-from fidip.synthesis.renderers.rays import STEP, Surface, World, blocked, first_hit, wp
+from fidip.synthesis.renderers.rays import Surface, World, blocked, first_hit, wp
 
-wp.set_module_options({"enable_backward": False})
+# Warp's own limit on inlining takes half as long again to compile and gains nothing here.
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": "-march=native -mllvm=-inline-threshold=2000"})
 
 FAR = wp.constant(1000.0)  # metres
+SURFACE_LIFT = wp.constant(5.0e-4)  # metres off a surface at which rays start, so that it does not block itself
 SKIN_LIFT = wp.constant(4.0e-3)  # metres that light travels under the skin, so that it passes its own edge
 SKIN_WRAP = wp.constant(0.25)  # light reaches a little beyond the terminator of skin
 SKIN_GLOSS = wp.constant(0.05)
@@ -49,8 +51,9 @@ class Layers:
     position: wp.array(dtype=wp.vec3)
     normal: wp.array(dtype=wp.vec3)
     albedo: wp.array(dtype=wp.vec3)
-    light: wp.array(dtype=wp.vec3)
-    smooth_light: wp.array(dtype=wp.vec3)
+    light: wp.array(dtype=wp.vec3)  # open_light
+    share: wp.array(dtype=wp.vec3)  # of that light, not blocked
+    smooth_share: wp.array(dtype=wp.vec3)
     background: wp.array(dtype=wp.vec3)
     colour: wp.array(dtype=wp.vec3)
 
@@ -92,47 +95,75 @@ def nearness(world: wp.array(dtype=World), position: wp.vec3):
 
 
 @wp.func
-def ambient_light(world: wp.array(dtype=World), view: wp.array(dtype=View), surface: Surface, x: int, y: int):
-    """Hemispheric ambient light, dimmed where something near blocks it."""
-    open_sky = wp.float32(1.0)
-    near = nearness(world, surface.position)
-    if near > 0.0 and view[0].ambient_rays > 0:
-        start = surface.position + surface.flat * STEP * 5.0
-        first = place_in_block(x, y) * view[0].ambient_rays
-        for i in range(view[0].ambient_rays):
-            direction = turn_to(surface.normal, view[0].hemisphere[first + i])
-            if blocked(world, start, direction, world[0].reach):
-                open_sky -= near / float(view[0].ambient_rays)
-    return world[0].ambient * ((0.6 + 0.4 * surface.normal[2]) * (BOUNCE + (1.0 - BOUNCE) * open_sky))
+def sky_light(world: wp.array(dtype=World), surface: Surface):
+    """Hemispheric ambient light where nothing blocks it."""
+    return world[0].ambient * (0.6 + 0.4 * surface.normal[2])
 
 
 @wp.func
-def light_on(world: wp.array(dtype=World), view: wp.array(dtype=View), surface: Surface, ray: wp.vec3, x: int, y: int):
-    """What leaves a surface towards the eye, divided by its albedo."""
-    wrap = wp.float32(0.0)
-    lift = 5.0 * STEP
-    gloss = wp.vec3(0.0, 0.0, 0.0)
-    if world[0].skin[world[0].meshes[surface.face]] == 1:
-        wrap = SKIN_WRAP
-        lift = SKIN_LIFT
-    start = surface.position + surface.flat * lift
-    total = ambient_light(world, view, surface, x, y)
-    first = place_in_block(x, y) * view[0].shadow_rays
+def lamp_light(world: wp.array(dtype=World), i: int, surface: Surface, ray: wp.vec3):
+    """What a surface sends of light ``i`` towards the eye where nothing blocks it, divided by its albedo."""
+    direction = world[0].light_directions[i]
+    cosine = wp.dot(surface.normal, direction)
+    if world[0].skin[world[0].meshes[surface.face]] == 0:
+        if wp.dot(surface.flat, direction) <= 0.0:
+            return wp.vec3(0.0, 0.0, 0.0)
+        return world[0].light_colours[i] * wp.max(cosine, 0.0)
+    diffuse = wp.max((cosine + SKIN_WRAP) / (1.0 + SKIN_WRAP), 0.0)
+    half = wp.normalize(direction - wp.normalize(ray))
+    shine = SKIN_GLOSS * wp.pow(wp.max(wp.dot(surface.normal, half), 0.0), SKIN_SHININESS)
+    gloss = wp.vec3(shine, shine, shine) * wp.max(wp.sign(cosine), 0.0)
+    darkest = wp.vec3(DARKEST, DARKEST, DARKEST)
+    total = wp.vec3(diffuse, diffuse, diffuse) + wp.cw_div(gloss, wp.max(surface.albedo, darkest))
+    return wp.cw_mul(world[0].light_colours[i], total)
+
+
+@wp.func
+def open_light(world: wp.array(dtype=World), surface: Surface, ray: wp.vec3):
+    """What a surface sends towards the eye where nothing blocks any light, divided by its albedo."""
+    total = sky_light(world, surface)
     for i in range(world[0].light_directions.shape[0]):
-        direction = world[0].light_directions[i]
-        cosine = wp.dot(surface.normal, direction)
-        diffuse = wp.max((cosine + wrap) / (1.0 + wrap), 0.0)
-        if diffuse > 0.0 and (wrap > 0.0 or wp.dot(surface.flat, direction) > 0.0):
-            lit = wp.float32(0.0)
-            for j in range(view[0].shadow_rays):
-                if not blocked(world, start, view[0].towards_light[i, first + j], FAR):
-                    lit += 1.0 / float(view[0].shadow_rays)
-            total += world[0].light_colours[i] * (diffuse * lit)
-            if wrap > 0.0 and cosine > 0.0:
-                half = wp.normalize(direction - wp.normalize(ray))
-                shine = wp.pow(wp.max(wp.dot(surface.normal, half), 0.0), SKIN_SHININESS)
-                gloss += world[0].light_colours[i] * (SKIN_GLOSS * shine * lit)
-    return total + wp.cw_div(gloss, wp.max(surface.albedo, wp.vec3(DARKEST, DARKEST, DARKEST)))
+        total += lamp_light(world, i, surface, ray)
+    return total
+
+
+@wp.func
+def open_sky(world: wp.array(dtype=World), view: wp.array(dtype=View), surface: Surface, x: int, y: int):
+    """The share of the ambient light that arrives: less where something near blocks it."""
+    near = nearness(world, surface.position)
+    rays = view[0].ambient_rays
+    if near == 0.0 or rays == 0:
+        return 1.0
+    start = surface.position + surface.flat * SURFACE_LIFT
+    stopped = wp.int32(0)
+    for i in range(rays):
+        direction = turn_to(surface.normal, view[0].hemisphere[place_in_block(x, y) * rays + i])
+        if blocked(world, start, direction, world[0].reach):
+            stopped += 1
+    return 1.0 - (1.0 - BOUNCE) * near * float(stopped) / float(rays)
+
+
+@wp.func
+def open_share(
+    world: wp.array(dtype=World), view: wp.array(dtype=View), surface: Surface, ray: wp.vec3, x: int, y: int
+):
+    """The share of ``open_light`` that is not blocked, in red, green and blue."""
+    start = surface.position + surface.flat * SURFACE_LIFT
+    if world[0].skin[world[0].meshes[surface.face]] == 1:
+        start = surface.position + surface.flat * SKIN_LIFT
+    every = sky_light(world, surface)
+    arriving = every * open_sky(world, view, surface, x, y)
+    rays = view[0].shadow_rays
+    for i in range(world[0].light_directions.shape[0]):
+        light = lamp_light(world, i, surface, ray)
+        if wp.max(light) > 0.0:
+            stopped = wp.int32(0)
+            for j in range(rays):
+                if blocked(world, start, view[0].towards_light[i, place_in_block(x, y) * rays + j], FAR):
+                    stopped += 1
+            every += light
+            arriving += light * (1.0 - float(stopped) / float(rays))
+    return wp.cw_div(arriving, wp.max(every, wp.vec3(1.0e-6, 1.0e-6, 1.0e-6)))
 
 
 @wp.kernel
@@ -149,6 +180,7 @@ def see(world: wp.array(dtype=World), view: wp.array(dtype=View), layers: wp.arr
         layers[0].mesh[i] = -1
         layers[0].albedo[i] = layers[0].background[i]
         layers[0].light[i] = wp.vec3(1.0, 1.0, 1.0)
+        layers[0].share[i] = wp.vec3(1.0, 1.0, 1.0)
         return
     layers[0].depth[i] = surface.depth
     layers[0].part[i] = world[0].parts[surface.face]
@@ -156,7 +188,8 @@ def see(world: wp.array(dtype=World), view: wp.array(dtype=View), layers: wp.arr
     layers[0].position[i] = surface.position
     layers[0].normal[i] = surface.normal
     layers[0].albedo[i] = surface.albedo
-    layers[0].light[i] = light_on(world, view, surface, ray, x, y)
+    layers[0].light[i] = open_light(world, surface, ray)
+    layers[0].share[i] = open_share(world, view, surface, ray, x, y)
 
 
 @wp.func
@@ -169,11 +202,11 @@ def same_surface(layers: wp.array(dtype=Layers), i: int, mesh: int, position: wp
 
 @wp.kernel
 def smooth(view: wp.array(dtype=View), layers: wp.array(dtype=Layers)):
-    """The mean light of the neighbours on the same surface."""
+    """The mean share of light that arrives at the neighbours on the same surface."""
     i = wp.tid()
     mesh = layers[0].mesh[i]
     if mesh < 0:
-        layers[0].smooth_light[i] = layers[0].light[i]
+        layers[0].smooth_share[i] = layers[0].share[i]
         return
     x = i % view[0].width
     y = i / view[0].width
@@ -191,9 +224,9 @@ def smooth(view: wp.array(dtype=View), layers: wp.array(dtype=Layers)):
                     weight *= 0.5
                 if wp.abs(dy) == 2:
                     weight *= 0.5
-                total += layers[0].light[j] * weight
+                total += layers[0].share[j] * weight
                 weights += weight
-    layers[0].smooth_light[i] = total / wp.max(weights, 1.0e-6)
+    layers[0].smooth_share[i] = total / wp.max(weights, 1.0e-6)
 
 
 @wp.func
@@ -213,7 +246,7 @@ def on_outline(view: wp.array(dtype=View), layers: wp.array(dtype=Layers), x: in
 
 
 @wp.func
-def borrowed_light(
+def borrowed_share(
     world: wp.array(dtype=World),
     view: wp.array(dtype=View),
     layers: wp.array(dtype=Layers),
@@ -222,19 +255,20 @@ def borrowed_light(
     x: int,
     y: int,
 ):
-    """The smoothed light of the neighbours that show the same surface; if there are none, light by rays of its own."""
+    """The smoothed share of the neighbours that show the same surface; if there are none, by rays of its own."""
     total = wp.vec3(0.0, 0.0, 0.0)
     weights = wp.float32(0.0)
     mesh = world[0].meshes[surface.face]
     for dy in range(-1, 2):
         for dx in range(-1, 2):
-            j = wp.clamp(y + dy, 0, view[0].height - 1) * view[0].width + wp.clamp(x + dx, 0, view[0].width - 1)
+            row = wp.clamp(y + dy, 0, view[0].height - 1)
+            j = row * view[0].width + wp.clamp(x + dx, 0, view[0].width - 1)
             weight = same_surface(layers, j, mesh, surface.position, surface.normal)
-            total += layers[0].smooth_light[j] * weight
+            total += layers[0].smooth_share[j] * weight
             weights += weight
     if weights > 0.0:
         return total / weights
-    return light_on(world, view, surface, ray, x, y)
+    return open_share(world, view, surface, ray, x, y)
 
 
 @wp.kernel
@@ -244,7 +278,7 @@ def finish(world: wp.array(dtype=World), view: wp.array(dtype=View), layers: wp.
     x = i % view[0].width
     y = i / view[0].width
     if view[0].samples < 2 or not on_outline(view, layers, x, y):
-        layers[0].colour[i] = wp.cw_mul(layers[0].albedo[i], layers[0].smooth_light[i])
+        layers[0].colour[i] = wp.cw_mul(wp.cw_mul(layers[0].albedo[i], layers[0].light[i]), layers[0].smooth_share[i])
         return
     total = wp.vec3(0.0, 0.0, 0.0)
     for k in range(view[0].samples):
@@ -257,5 +291,6 @@ def finish(world: wp.array(dtype=World), view: wp.array(dtype=View), layers: wp.
         if surface.face < 0:
             total += layers[0].background[i]
         else:
-            total += wp.cw_mul(surface.albedo, borrowed_light(world, view, layers, surface, ray, x, y))
+            share = borrowed_share(world, view, layers, surface, ray, x, y)
+            total += wp.cw_mul(wp.cw_mul(surface.albedo, open_light(world, surface, ray)), share)
     layers[0].colour[i] = total / float(view[0].samples)
