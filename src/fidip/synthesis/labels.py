@@ -11,11 +11,11 @@ from fidip.synthesis.bodies.protocol import KEYPOINT_PARTS, PARTS
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.world import Rendering
 
-JOINT_DEPTHS = {"shoulder": 0.15, "hip": 0.19, "elbow": 0.09, "wrist": 0.09, "knee": 0.10, "ankle": 0.10}
+JOINT_DEPTHS = {"shoulder": 0.15, "hip": 0.17, "elbow": 0.09, "wrist": 0.09, "knee": 0.10, "ankle": 0.10}
 """How far under the surface a visible joint may lie, in shares of :func:`standing_length`; deeper is the far side.
 
-The bundled bodies, naked and standing, reach 0.15 at the hips, 0.12 at the shoulders and 0.06 at elbows and knees where
-nothing else is in the way; a diaper and flexed legs add 0.04 at the hips.
+Naked and standing, the bundled bodies reach 0.15 at the hips, 0.12 at the shoulders and 0.06 at elbows and knees as long
+as these are on the near side; the far hip and shoulder in profile lie 0.18 deep and more.
 """
 
 FACE_DEPTH = 0.18
