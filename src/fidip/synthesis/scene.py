@@ -1,0 +1,159 @@
+"""Everything random about an image, in one seeded draw: person, pose, clothes, surroundings, light, camera, sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fidip.annotations import FloatArray
+from fidip.geometry import Size
+from fidip.synthesis.appearance import AssetBank, asset_bank
+from fidip.synthesis.bodies.protocol import BodyModel, Population
+from fidip.synthesis.camera import Camera
+from fidip.synthesis.framing import View, draw_camera, draw_view
+from fidip.synthesis.people import draw_person
+from fidip.synthesis.poses import POSTURE_NAMES, Pose, Posture, draw_pose, rest_on_floor
+from fidip.synthesis.sensor import Sensor, draw_sensor
+from fidip.synthesis.surface import surface_of
+from fidip.synthesis.surroundings import Person, Surroundings, draw_lights, draw_surroundings
+from fidip.synthesis.world import Light, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class SceneStyle:
+    """The choices behind a kind of image, as data.
+
+    A ``photographed`` scene has floor, walls, toys, light and a camera's sensor; the others show a body before a
+    picture, as the published pipeline did.
+    """
+
+    population: Population
+    renderer: str  # of RENDERERS
+    bank: str  # of BANKS
+    postures: dict[Posture, float]  # and how often
+    views: tuple[View, ...]
+    photographed: bool
+    toys: int = 0  # at most
+
+
+LYING_TO_STANDING: dict[Posture, float] = {
+    "supine": 0.32, "prone": 0.2, "side": 0.1, "sitting": 0.18, "crawling": 0.14, "standing": 0.06,
+}  # fmt: skip
+UPRIGHT: dict[Posture, float] = {"standing": 0.5, "walking": 0.3, "sitting": 0.2}
+
+FROM_ABOVE = View(weight=0.6, elevation=(50, 89))
+OBLIQUE = View(weight=0.4, elevation=(18, 55), roll=(-35, 35))
+FROM_ANYWHERE = View(weight=1.0, elevation=(10, 89))
+EYE_HEIGHT = View(weight=0.85, azimuth=(-85, 85), roll=(-7, 7), span=(0.55, 0.93), eye_height=(0.9, 1.9))
+EYE_HEIGHT_BEHIND = View(weight=0.15, azimuth=(100, 260), roll=(-7, 7), span=(0.55, 0.93), eye_height=(1.2, 1.8))
+LEVEL = View(weight=1.0, elevation=(-5, 30), azimuth=(-120, 120), roll=(-10, 10), span=(0.55, 0.93))
+
+SCENE_STYLES: dict[str, SceneStyle] = {
+    "infant-flat": SceneStyle("infant", "flat", "a", LYING_TO_STANDING, (FROM_ANYWHERE,), photographed=False),
+    "infant-photo": SceneStyle(
+        "infant", "raycast", "b", LYING_TO_STANDING, (FROM_ABOVE, OBLIQUE), photographed=True, toys=4
+    ),
+    "adult-flat": SceneStyle("adult", "flat", "a", UPRIGHT, (LEVEL,), photographed=False),
+    "adult-photo": SceneStyle(
+        "adult", "raycast", "b", UPRIGHT, (EYE_HEIGHT, EYE_HEIGHT_BEHIND), photographed=True, toys=2
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnScene:
+    """A scene, the sensor that is to photograph it, and what its labels are made from."""
+
+    scene: Scene
+    sensor: Sensor
+    keypoints: FloatArray  # (K, 3) in the world
+    posture: str
+    body_seed: int
+    provenance: dict[str, Any]  # what was chosen, as plain JSON values
+    shape: NDArray[np.float32]  # (S,)
+    pose: Pose
+    vertices: NDArray[np.float32]  # (V, 3) of the bare body
+    joints: NDArray[np.float32]  # (J, 3)
+
+
+def draw_scene(rng: np.random.Generator, body: BodyModel, style: SceneStyle, size: Size) -> DrawnScene:
+    """Draw one image's scene; ``size`` is (width, height)."""
+    surface = surface_of(body)
+    bank = asset_bank(style.bank, surface)
+    body_seed = int(rng.integers(2**31))
+    shape = body.draw_shape(np.random.default_rng(body_seed), style.population)
+    posture = list(style.postures)[int(rng.choice(len(style.postures), p=list(style.postures.values())))]
+    pose, _, _ = rest_on_floor(body, shape, draw_pose(rng, posture, body, style.population))
+    with torch.no_grad():
+        posed = body(shape[None], torch.from_numpy(pose.rotations)[None], torch.from_numpy(pose.translation)[None])
+    vertices, joints, keypoints = (part[0].numpy() for part in (posed.vertices, posed.joints, posed.keypoints))
+    clothed = draw_person(rng, surface, style.population, vertices, bank)
+    points = vertices[::7].astype(np.float64)
+    camera = draw_camera(rng, draw_view(rng, style.views), points, size, _heading(keypoints))
+    around, lights, ambient, sensor = Surroundings(), NO_LIGHTS, (1.0, 1.0, 1.0), Sensor.clean()
+    if style.photographed:
+        person = Person(style.population, vertices, keypoints.astype(np.float64), points.min(0), points.max(0))
+        around = draw_surroundings(rng, person, camera, bank, style.toys)
+        lights, ambient = draw_lights(rng)
+        sensor = draw_sensor(rng)
+    picture = _draw_picture(rng, bank, around)
+    background = _crop(rng, bank.pictures[picture], size)
+    scene = Scene((*clothed.meshes, *around.meshes), camera, lights, ambient, background)
+    choices = {**clothed.choices, **around.choices, "background": picture}
+    return DrawnScene(
+        scene=scene,
+        sensor=sensor,
+        keypoints=keypoints.astype(np.float64),
+        posture=POSTURE_NAMES[posture],
+        body_seed=body_seed,
+        provenance={**choices, "bank": bank.name, "lights": len(lights), "camera": _camera_record(camera)},
+        shape=shape.numpy(),
+        pose=pose,
+        vertices=vertices,
+        joints=joints,
+    )
+
+
+NO_LIGHTS: tuple[Light, ...] = ()
+
+
+def _heading(keypoints: NDArray[np.floating]) -> float:  # (K, 3)
+    """Where the body's front points, as an angle in the plane of the floor."""
+    left = keypoints[[5, 11]].mean(0) - keypoints[[6, 12]].mean(0)
+    return float(np.arctan2(-left[0], left[1]))
+
+
+def _draw_picture(rng: np.random.Generator, bank: AssetBank, around: Surroundings) -> int:
+    """Which picture shows behind everything: a garden over grass, anything but a garden over other floors."""
+    floor = around.choices.get("floor")
+    fitting = [
+        index
+        for index, kind in enumerate(bank.picture_kinds)
+        if floor is None or (kind == "garden") == (floor == "grass")
+    ]
+    return fitting[int(rng.integers(len(fitting)))]
+
+
+def _crop(rng: np.random.Generator, picture: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:  # (H, W, 3)
+    """A random part of a picture at the wanted size, mirrored half of the time."""
+    height, width = picture.shape[:2]
+    scale = min(width / size[0], height / size[1]) * rng.uniform(0.6, 1.0)
+    taken = max(int(size[0] * scale), 1), max(int(size[1] * scale), 1)
+    x, y = (int(rng.integers(full - part + 1)) for full, part in ((width, taken[0]), (height, taken[1])))
+    part = picture[y : y + taken[1], x : x + taken[0]]
+    part = part[:, ::-1] if rng.random() < 0.5 else part
+    way = cv2.INTER_AREA if taken[0] > size[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(part), size, interpolation=way), np.uint8)
+
+
+def _camera_record(camera: Camera) -> dict[str, Any]:
+    return {
+        "focal": round(camera.focal, 3),
+        "position": [round(float(value), 5) for value in camera.position],
+        "rotation": [round(float(value), 6) for value in camera.rotation.ravel()],
+    }
