@@ -1,0 +1,126 @@
+"""What may enter a run by which option, and what may not."""
+
+import warnings
+from dataclasses import replace
+
+import pytest
+
+from fidip.annotations import Domain
+from fidip.errors import DataError, DataWarning, RecipeError
+from fidip.files import read_json, write_json
+from fidip.training.inputs import Inputs, LabelledSet, check_inputs, fingerprints
+from figures import RECIPE, SUPERVISED, figure_set
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    return {
+        "real": figure_set(folder / "r", 2, Domain.REAL, subject="a"),
+        "synthetic": figure_set(folder / "s", 2, Domain.SYNTHETIC, subject="b"),
+        "validation": figure_set(folder / "v", 2, Domain.REAL, seed=1, subject="c"),
+        "adults": (
+            figure_set(folder / "ar", 2, Domain.REAL, seed=2, subject="d"),
+            figure_set(folder / "as", 2, Domain.SYNTHETIC, seed=2, subject="e"),
+        ),
+    }
+
+
+def test_a_full_set_of_files_passes_without_a_warning(sets) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_inputs(RECIPE, Inputs(**sets))
+
+
+@pytest.mark.parametrize("missing", ["real", "synthetic", "adults"])
+def test_a_recipe_with_domains_needs_all_of_them(sets, missing) -> None:
+    with pytest.raises(RecipeError, match=f"recipe tiny needs --{missing}"):
+        check_inputs(RECIPE, Inputs(**{**sets, missing: None}))
+
+
+@pytest.mark.parametrize("missing", ["real", "synthetic"])
+def test_without_a_classifier_one_domain_is_enough(sets, missing) -> None:
+    check_inputs(SUPERVISED, Inputs(**{**sets, missing: None, "adults": None}))
+    with pytest.raises(RecipeError, match=f"needs --{missing}"):
+        check_inputs(replace(SUPERVISED, synthetic_share=0.5), Inputs(**{**sets, missing: None, "adults": None}))
+
+
+def test_something_must_be_learnt_from(sets) -> None:
+    with pytest.raises(RecipeError, match="needs --real"):
+        check_inputs(SUPERVISED, Inputs(validation=sets["validation"]))
+
+
+def test_adults_that_would_not_be_used_are_refused(sets) -> None:
+    with pytest.raises(RecipeError, match="does not use --adults"):
+        check_inputs(SUPERVISED, Inputs(**sets))
+
+
+def test_a_recipe_without_a_network_needs_weights(sets) -> None:
+    with pytest.raises(RecipeError, match="needs --init"):
+        check_inputs(replace(RECIPE, network=None), Inputs(**sets))
+
+
+@pytest.mark.parametrize("role", ["real", "synthetic", "adults"])
+def test_a_validation_file_that_shares_a_subject_is_refused(sets, tmp_path, role) -> None:
+    shared = figure_set(tmp_path, 1, Domain.REAL, seed=7, subject={"real": "a", "synthetic": "b", "adults": "e"}[role])
+    with pytest.raises(DataError, match=rf"annotations\.json: images: shares the subject .0 with --{role}"):
+        check_inputs(RECIPE, Inputs(**{**sets, "validation": shared}))
+
+
+@pytest.mark.parametrize("kind", ["image_source", "body_seed"])
+def test_sources_and_bodies_count_as_origins(tmp_path, kind) -> None:
+    value = {"image_source": "https://example.org/film", "body_seed": 12}[kind]
+    sides = []
+    for side in ("a", "b"):
+        figure_set(tmp_path / side, 1, Domain.REAL, seed=ord(side))
+        document = read_json(tmp_path / side / "annotations.json")
+        document["images"][0][kind] = value
+        write_json(tmp_path / side / "annotations.json", document)
+        sides.append(LabelledSet.read(tmp_path / side / "annotations.json"))
+    with pytest.raises(DataError, match=rf"shares the .* {value} with --real"):
+        check_inputs(SUPERVISED, Inputs(real=sides[0], validation=sides[1]))
+
+
+def test_the_same_image_file_on_both_sides_is_refused(tmp_path) -> None:
+    one = figure_set(tmp_path, 2, Domain.REAL)
+    with pytest.raises(DataError, match=r"holds the image 000\.png, which --real annotations\.json trains on"):
+        check_inputs(SUPERVISED, Inputs(real=one, validation=one))
+
+
+def test_a_copy_of_an_image_on_both_sides_is_refused(tmp_path) -> None:
+    inputs = Inputs(
+        real=figure_set(tmp_path / "a", 2, Domain.REAL), validation=figure_set(tmp_path / "b", 2, Domain.REAL)
+    )
+    check_inputs(SUPERVISED, inputs)
+    with pytest.raises(DataError, match=r"000\.png: the same picture as 000\.png of --real"):
+        fingerprints(inputs, lambda: None)
+
+
+def test_the_option_decides_the_domain_and_the_file_only_warns(tmp_path) -> None:
+    swapped = figure_set(tmp_path, 3, Domain.SYNTHETIC)
+    with pytest.warns(DataWarning, match="3 images say they are synthetic; they enter as real because --real decides"):
+        check_inputs(SUPERVISED, Inputs(real=swapped))
+    (part,) = Inputs(real=swapped).training
+    assert part.domain is Domain.REAL
+
+
+def test_fingerprints_are_of_content_not_of_place(sets, tmp_path) -> None:
+    ticks = []
+    here = fingerprints(Inputs(**sets), lambda: ticks.append(1))
+    assert len(ticks) == Inputs(**sets).image_count == 10
+    assert set(here) == {"real", "synthetic", "adults (real)", "adults (synthetic)", "validation"}
+    moved = figure_set(tmp_path / "elsewhere", 2, Domain.REAL, subject="a")
+    assert fingerprints(Inputs(real=moved), lambda: None)["real"] == here["real"]
+    other = figure_set(tmp_path / "other", 2, Domain.REAL, seed=5, subject="a")
+    changed = fingerprints(Inputs(real=other), lambda: None)["real"]
+    assert changed["images_sha256"] != here["real"]["images_sha256"]
+    assert changed["annotations_sha256"] != here["real"]["annotations_sha256"]
+
+
+def test_another_skeleton_is_refused(tmp_path) -> None:
+    figure_set(tmp_path, 1, Domain.REAL)
+    document = read_json(tmp_path / "annotations.json")
+    document["categories"][0]["keypoints"] = ["head", "tail"]
+    write_json(tmp_path / "annotations.json", document)
+    with pytest.raises(DataError, match="another skeleton"):
+        LabelledSet.read(tmp_path / "annotations.json")

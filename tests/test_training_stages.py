@@ -1,0 +1,182 @@
+"""What each stage may change and what it must leave alone, to the bit; and its gradients against autograd by hand."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from fidip.errors import TrainingError
+from fidip.networks.domain import batch_statistics_unrecorded
+from fidip.training.losses import domain_loss, heatmap_loss
+from fidip.training.stages import Turn, adapt, learn_domain, learn_pose, pretrain_classifier, step
+from learners import RATE, WEIGHT, batch, bits, changed, learners, parameters_of, turns
+
+
+def test_the_pre_stage_leaves_the_pose_network_bit_identical() -> None:
+    ours = learners()
+    pose, judge = bits(ours.pose_net), bits(ours.classifier)
+    records = list(pretrain_classifier(ours, turns(3)))
+    assert changed(ours.pose_net, pose) == set()
+    assert parameters_of(ours.classifier) <= changed(ours.classifier, judge)
+    assert all(parameter.grad is None for parameter in ours.pose_net.parameters())
+    assert [record.pose_loss for record in records] == [None] * 3
+    assert all(record.domain_loss > 0 for record in records)
+
+
+def test_stage_one_leaves_the_pose_network_bit_identical() -> None:
+    ours = learners()
+    ours.pose_net.train()
+    turn = turns(1)[0]
+    features = ours.pose_net(turn.batch.images).features
+    pose, judge = bits(ours.pose_net), bits(ours.classifier)
+    learn_domain(ours, features.detach(), turn)
+    assert changed(ours.pose_net, pose) == set()
+    assert all(parameter.grad is None for parameter in ours.pose_net.parameters())
+    assert changed(ours.classifier, judge) == set(judge)  # every tensor and every buffer learns
+
+
+def test_stage_two_leaves_the_classifier_bit_identical() -> None:
+    ours = learners()
+    ours.pose_net.train()
+    turn = turns(1)[0]
+    output = ours.pose_net(turn.batch.images)
+    pose, judge = bits(ours.pose_net), bits(ours.classifier)
+    learn_pose(ours, output.heatmaps, output.features, turn)
+    assert changed(ours.classifier, judge) == set()
+    assert all(parameter.grad is None for parameter in ours.classifier.parameters())
+    assert changed(ours.pose_net, pose) == parameters_of(ours.pose_net)  # and no buffer: the forward pass was before
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.02, 3.0])
+def test_gradient_reversal_equals_subtraction(weight) -> None:
+    """The stages against L_pose − λ L_domain, differentiated as it is written, in double precision."""
+    ours, theirs = learners(torch.float64), learners(torch.float64)
+    list(adapt(ours, turns(4, weight, torch.float64)))
+    for turn in turns(4, weight, torch.float64):
+        theirs.pose_net.train()
+        output = theirs.pose_net(turn.batch.images)
+        theirs.classifier.train()
+        stage_one = domain_loss(theirs.classifier(output.features.detach()), turn.batch.synthetic)
+        theirs.domain_optimizer.zero_grad()
+        stage_one.backward()
+        theirs.domain_optimizer.step()
+        with batch_statistics_unrecorded(theirs.classifier):
+            told = domain_loss(theirs.classifier(output.features), turn.batch.synthetic)
+        stage_two = heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights) - weight * told
+        theirs.pose_optimizer.zero_grad()
+        stage_two.backward()
+        theirs.pose_optimizer.step()
+    for a, b in ((ours.pose_net, theirs.pose_net), (ours.classifier, theirs.classifier)):
+        for name, tensor in a.state_dict().items():
+            assert torch.allclose(tensor, b.state_dict()[name], rtol=1e-9, atol=1e-12), name
+
+
+def test_weight_zero_is_supervised_training_to_the_bit() -> None:
+    control, plain = learners(), learners(classifier=False)
+    records = list(adapt(control, turns(3, weight=0.0)))
+    list(adapt(plain, turns(3, weight=0.0)))
+    assert changed(control.pose_net, bits(plain.pose_net)) == set()
+    assert records[0].gradient_ratio == 0
+    assert records[0].domain_loss is not None
+
+
+def test_frozen_stages_do_not_change() -> None:
+    ours = learners(frozen=("res1", "res2", "res3"))
+    before = bits(ours.pose_net)
+    list(adapt(ours, turns(3)))
+    frozen = [m for stage in ("res1", "res2", "res3") for m in ours.pose_net.backbone.stages[stage]]
+    still = {name for name in before if name.startswith(tuple(f"backbone.{module}." for module in frozen))}
+    assert len(still) > 20
+    assert changed(ours.pose_net, before) == set(before) - still
+
+
+def test_frozen_stages_may_drift_as_in_the_published_code() -> None:
+    ours = learners(frozen=("res1",), drifting=True)
+    before = bits(ours.pose_net)
+    list(adapt(ours, turns(2)))
+    first = {
+        name
+        for name in before
+        if name.startswith(tuple(f"backbone.{m}." for m in ours.pose_net.backbone.stages["res1"]))
+    }
+    drifted = {name.rpartition(".")[2] for name in first & changed(ours.pose_net, before)}
+    assert drifted == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_the_ratio_of_gradients_is_that_of_the_two_terms_and_disturbs_nothing() -> None:
+    watched, unwatched = learners(), learners()
+    (record, *others) = list(adapt(watched, turns(3)))
+    list(adapt(unwatched, turns(3, start=1)))  # the ratio is taken at step 0 only
+    assert changed(watched.pose_net, bits(unwatched.pose_net)) == set()
+    assert changed(watched.classifier, bits(unwatched.classifier)) == set()
+    assert [other.gradient_ratio for other in others] == [None, None]
+
+    fresh = learners()
+    fresh.pose_net.train()
+    turn = turns(1)[0]
+    output = fresh.pose_net(turn.batch.images)
+    learn_domain(fresh, output.features.detach(), turn)
+    with batch_statistics_unrecorded(fresh.classifier):
+        told = domain_loss(fresh.classifier(output.features), turn.batch.synthetic)
+    pose = heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights)
+    norms = [torch.autograd.grad(term, output.features, retain_graph=True)[0].norm() for term in (told, pose)]
+    assert record.gradient_ratio == pytest.approx(float(WEIGHT * norms[0] / norms[1]), rel=1e-5)
+
+
+def test_there_is_one_forward_pass_a_batch() -> None:
+    ours = learners()
+    passes = []
+    ours.pose_net.register_forward_hook(lambda *_: passes.append(1))
+    list(adapt(ours, turns(3)))
+    assert len(passes) == 3
+
+
+def test_records_say_what_the_losses_were() -> None:
+    ours, copied = learners(), learners()
+    (record,) = adapt(ours, turns(1))
+    turn = turns(1)[0]
+    output = copied.pose_net.train()(turn.batch.images)
+    expected = heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights)
+    assert record.pose_loss == pytest.approx(expected.item())
+    told = domain_loss(copied.classifier.train()(output.features), turn.batch.synthetic)
+    assert record.domain_loss == pytest.approx(told.item())
+    assert (record.stage, record.epoch, record.step, record.learning_rate) == ("adapt", 0, 0, RATE)
+    assert record.seconds > 0
+
+
+def test_a_step_differentiates_its_own_parameters_only() -> None:
+    own, other = (nn.Parameter(torch.tensor([2.0])) for _ in range(2))
+    optimizer = torch.optim.SGD([own], lr=1.0)
+    step(optimizer, (own * other).sum(), 0.5)
+    assert own.item() == 1.0  # 2 − 0.5 · 2
+    assert other.grad is None
+    assert own.grad is None
+
+
+@pytest.mark.parametrize("field", ["images", "heatmaps", "synthetic"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_and_names_the_batch(field, value) -> None:
+    if field == "synthetic" and value == float("inf"):
+        value = float("nan")
+    ours = learners()
+    good, bad = turns(2)
+    tensor = getattr(bad.batch, field).clone()
+    tensor.view(-1)[0] = value
+    bad = replace(bad, batch=replace(bad.batch, **{field: tensor, "weights": torch.ones(4, 17)}), epoch=4)
+    steps = adapt(ours, [good, bad])
+    next(steps)
+    weights = {n: p.detach().clone() for n, p in ours.pose_net.named_parameters()}
+    with pytest.raises(
+        TrainingError, match=r"loss is (nan|inf) in stage adapt, epoch 5, step 2, on 0\.png, 1\.png"
+    ) as error:
+        next(steps)
+    assert "\n" not in str(error.value)
+    assert all(torch.equal(p, weights[n]) for n, p in ours.pose_net.named_parameters())
+
+
+def test_many_files_are_counted_not_listed() -> None:
+    many = batch(size=30)
+    bad = replace(many, images=many.images * float("nan"))
+    with pytest.raises(TrainingError, match=r"7\.png and 22 more"):
+        list(pretrain_classifier(learners(), [Turn("pretrain", 0, 0, bad, RATE, 0.0)]))
