@@ -14,8 +14,8 @@ from fidip.synthesis.world import Rendering
 JOINT_DEPTHS = {"shoulder": 0.15, "hip": 0.17, "elbow": 0.09, "wrist": 0.09, "knee": 0.10, "ankle": 0.10}
 """How far under the surface a visible joint may lie, in shares of :func:`standing_length`; deeper is the far side.
 
-Naked and standing, the bundled bodies reach 0.15 at the hips, 0.12 at the shoulders and 0.06 at elbows and knees as long
-as these are on the near side; the far hip and shoulder in profile lie 0.18 deep and more.
+Naked and standing, the bundled bodies reach 0.15 at the hips, 0.12 at the shoulders and 0.06 at elbows and knees while
+these are on the near side; the far hip and shoulder in profile lie 0.18 deep and more.
 """
 
 FACE_DEPTH = 0.18

@@ -121,10 +121,10 @@ def sample(world: wp.array(dtype=World), mesh: int, uv: wp.vec2, level: int):
     above = int(wp.floor(y))
     across = x - float(left)
     down = y - float(above)
-    x0 = (left + place[1]) % place[1]
-    x1 = (left + 1) % place[1]
-    y0 = ((above + place[2]) % place[2]) * place[1]
-    y1 = ((above + 1) % place[2]) * place[1]
+    x0 = wp.where(left < 0, place[1] - 1, left)
+    x1 = wp.where(left + 1 < place[1], left + 1, 0)
+    y0 = wp.where(above < 0, place[2] - 1, above) * place[1]
+    y1 = wp.where(above + 1 < place[2], above + 1, 0) * place[1]
     upper = texel(world, place[0], y0 + x0) * (1.0 - across) + texel(world, place[0], y0 + x1) * across
     lower = texel(world, place[0], y1 + x0) * (1.0 - across) + texel(world, place[0], y1 + x1) * across
     return upper * (1.0 - down) + lower * down

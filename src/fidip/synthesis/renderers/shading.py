@@ -75,10 +75,10 @@ def turn_to(normal: wp.vec3, direction: wp.vec3):
 
 
 @wp.func
-def gap_to_box(world: wp.array(dtype=World), i: int, position: wp.vec3):
-    """Distance from a point to box ``i``; 0 inside."""
+def squared_gap(world: wp.array(dtype=World), i: int, position: wp.vec3):
+    """Squared distance from a point to box ``i``; 0 inside."""
     gap = wp.max(world[0].body_low[i] - position, position - world[0].body_high[i])
-    return wp.length(wp.max(gap, wp.vec3(0.0, 0.0, 0.0)))
+    return wp.length_sq(wp.max(gap, wp.vec3(0.0, 0.0, 0.0)))
 
 
 @wp.func
@@ -86,12 +86,12 @@ def nearness(world: wp.array(dtype=World), position: wp.vec3):
     """1 in the boxes of the body's parts, falling to 0 at ``reach`` from all of them."""
     reach = world[0].reach
     boxes = world[0].body_low.shape[0]
-    if boxes == 0 or gap_to_box(world, 0, position) >= reach:
+    if boxes == 0 or squared_gap(world, 0, position) >= reach * reach:
         return 0.0
-    nearest = reach
+    nearest = reach * reach
     for i in range(1, boxes):
-        nearest = wp.min(nearest, gap_to_box(world, i, position))
-    return 1.0 - nearest / reach
+        nearest = wp.min(nearest, squared_gap(world, i, position))
+    return 1.0 - wp.sqrt(nearest) / reach
 
 
 @wp.func
@@ -212,20 +212,14 @@ def smooth(view: wp.array(dtype=View), layers: wp.array(dtype=Layers)):
     y = i / view[0].width
     total = wp.vec3(0.0, 0.0, 0.0)
     weights = wp.float32(0.0)
-    # Four by four neighbours see every point of the pattern once.
-    for dy in range(-2, 3):
-        for dx in range(-2, 3):
-            column = x + dx
-            row = y + dy
-            if column >= 0 and column < view[0].width and row >= 0 and row < view[0].height:
-                j = row * view[0].width + column
-                weight = same_surface(layers, j, mesh, layers[0].position[i], layers[0].normal[i])
-                if wp.abs(dx) == 2:
-                    weight *= 0.5
-                if wp.abs(dy) == 2:
-                    weight *= 0.5
-                total += layers[0].share[j] * weight
-                weights += weight
+    # Five by five, the outer ones by half: unbiased, and every direction of the 4x4 pattern counts the same.
+    for row in range(wp.max(y - 2, 0), wp.min(y + 3, view[0].height)):
+        for column in range(wp.max(x - 2, 0), wp.min(x + 3, view[0].width)):
+            j = row * view[0].width + column
+            weight = same_surface(layers, j, mesh, layers[0].position[i], layers[0].normal[i])
+            weight *= wp.where(wp.abs(row - y) == 2, 0.5, 1.0) * wp.where(wp.abs(column - x) == 2, 0.5, 1.0)
+            total += layers[0].share[j] * weight
+            weights += weight
     layers[0].smooth_share[i] = total / wp.max(weights, 1.0e-6)
 
 
