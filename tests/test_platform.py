@@ -131,3 +131,12 @@ def test_memory_is_that_of_the_machine(monkeypatch):
     assert platform.memory_bytes() is None or platform.memory_bytes() > 1 << 28
     monkeypatch.setattr(platform, "WINDOWS", True)
     assert platform.memory_bytes() is None
+
+
+def test_children_inherit_one_thread_and_the_parent_is_left_alone(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with platform.single_threaded_children():
+        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ

@@ -6,6 +6,8 @@ import errno
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fidip.errors import StorageError
@@ -75,6 +77,22 @@ def single_thread_environment() -> dict[str, str]:
     """Environment of a worker process that computes on one thread: results must not depend on their number."""
     libraries = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
     return {f"{name}_NUM_THREADS": "1" for name in libraries} | {"VECLIB_MAXIMUM_THREADS": "1"}
+
+
+@contextmanager
+def single_threaded_children() -> Iterator[None]:
+    """Processes started inside this block inherit ``single_thread_environment``."""
+    variables = single_thread_environment()
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def memory_bytes() -> int | None:

@@ -7,7 +7,6 @@ was interrupted goes on where it stopped; the labels become one ``annotations.js
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -27,7 +26,7 @@ from fidip.coco import read_coco, write_coco
 from fidip.errors import FidipError, RecipeError, StorageError
 from fidip.files import new_folder, read_json, remove_stale_temporaries, storage_error, write_json
 from fidip.geometry import Size
-from fidip.platform import single_thread_environment
+from fidip.platform import single_threaded_children
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.renderers import RENDERERS
@@ -102,7 +101,7 @@ def _write_in_parallel(out: Path, settings: Settings, numbers: list[int], worker
     # Few samples wait at a time, so that Ctrl-C and errors end the run at once.
     waiting = iter(numbers)
     try:
-        with _environment(single_thread_environment()):
+        with single_threaded_children():
             running = {pool.submit(_work, number) for number in islice(waiting, 2 * workers)}
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -170,21 +169,6 @@ def _single_thread() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv_threads)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Variables that child processes inherit."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _check(settings: Settings, workers: int) -> None:
