@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -277,3 +278,19 @@ def test_without_warp_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(builtins, "__import__", without_warp)
     with pytest.raises(MissingExtra, match=r"pip install 'fidip\[synthesis\]'"):
         RENDERERS["raycast"]()
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    program = (
+        "from fidip.errors import StorageError\n"
+        "from fidip.synthesis.renderers.rays import start_warp\n"
+        "try:\n    start_warp()\nexcept StorageError as error:\n    print(error)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "WARP_CACHE_PATH"}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=True, env=environment | {"FIDIP_CACHE": str(tmp_path / "file")},
+    )  # fmt: skip
+    assert run.stdout.startswith(str(tmp_path / "file" / "kernels"))
+    assert "cannot be written" in run.stdout
