@@ -17,6 +17,7 @@ from fidip.data.samples import (
     half_body_crops,
     load_samples,
     person_crop,
+    to_input,
     to_planes,
     warp,
 )
@@ -185,4 +186,5 @@ def test_planes_are_a_contiguous_copy() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), dtype=np.uint8)
     planes = to_planes(images)
     assert planes.is_contiguous()
-    assert np.array_equal(planes.numpy(), images.transpose(0, 3, 1, 2).astype(np.float32))
+    assert np.array_equal(planes.numpy(), images.transpose(0, 3, 1, 2))
+    assert np.allclose(to_input(planes).numpy(), planes.numpy() / 255)

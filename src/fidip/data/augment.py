@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fidip.annotations import FloatArray
-from fidip.data.samples import Image, Reach, ResidentSamples, Sample, compose, to_planes, warp
+from fidip.data.samples import Image, Reach, ResidentSamples, Sample, compose, to_input, to_planes, warp
 from fidip.geometry import AffineConvention, Crop, Size, apply_affine, crop_to_heatmap, crop_to_input, invert_affine
 from fidip.heatmaps import Encoding, encode_heatmaps
 from fidip.skeleton import COCO_17, Skeleton
@@ -105,7 +105,7 @@ def make_batch(
     """Draw, cut, colour and label the samples of one batch."""
     samples = [resident.samples[i] for i in indices]
     drawn = draw(samples, format, augmentation, rng)
-    images = cut_batch(resident, indices, drawn.affines, format.input_size).to(device) / 255
+    images = to_input(cut_batch(resident, indices, drawn.affines, format.input_size).to(device))
     images = _paint(images, drawn)
     points, weights = _targets(samples, drawn, format)
     heatmaps, weights = encode_heatmaps(
@@ -167,7 +167,7 @@ def _draw_occluders(
 
 def cut_batch(
     resident: ResidentSamples, indices: NDArray[np.intp], affines: FloatArray, size: Size
-) -> Tensor:  # (B, 3, H, W) grey levels 0 … 255
+) -> Tensor:  # (B, 3, H, W) uint8
     """Cut the windows out of the pieces: by OpenCV on the CPU, by ``grid_sample`` where the pieces are stacked."""
     samples = [resident.samples[i] for i in indices]
     maps = [compose(affine, invert_affine(sample.to_piece)) for affine, sample in zip(affines, samples, strict=True)]
@@ -191,13 +191,13 @@ def _grid_sample(stack: Tensor, indices: NDArray[np.intp], inverse: FloatArray, 
     points = (2 * points + 1) / torch.tensor([width, height], device=stack.device) - 1
     points = points.view(len(indices), size[1], size[0], 2)
     sampled = torch.nn.functional.grid_sample(pieces, points, padding_mode="zeros", align_corners=False)
-    return sampled.round_()
+    return sampled.round_().to(torch.uint8)
 
 
 def _paint(images: Tensor, drawn: Draw) -> Tensor:  # (B, 3, H, W)
     if drawn.colours is not None:
         colours = torch.from_numpy(drawn.colours).to(images)
-        flat = colours[:, :, :3] @ images.flatten(2) + colours[:, :, 3:]
+        flat = torch.baddbmm(colours[:, :, 3:], colours[:, :, :3], images.flatten(2))
         images = flat.clamp_(0, 1).view(images.shape)
     for i, (x0, y0, x1, y1), colour in drawn.occluders:
         images[i, :, y0:y1, x0:x1] = torch.from_numpy(colour).to(images)[:, None, None]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fidip.annotations import FloatArray, LabelledImage, Person
-from fidip.data.samples import cut, person_crop, to_planes
+from fidip.data.samples import cut, person_crop, to_input, to_planes
 from fidip.errors import DataError, DataWarning
 from fidip.evaluation.area import AreaPolicy, choose_area
 from fidip.evaluation.average_precision import evaluate
@@ -68,7 +68,7 @@ def validate(net: PoseNet, crops: ValidationCrops, device: torch.device) -> dict
     """AP and AR on the validation images, without flip test; the network is left in the mode it had."""
     estimates = []
     for start in range(0, len(crops.crops), BATCH):
-        images = to_planes(crops.crops[start : start + BATCH]).to(device) / 255
+        images = to_input(to_planes(crops.crops[start : start + BATCH]).to(device))
         estimates.append(estimate_keypoints(net, images, flip_test=False).cpu().numpy())
     people: dict[int, list[Person]] = {}
     for estimate, affine, image_id in zip(np.concatenate(estimates), crops.to_image, crops.image_ids, strict=True):
