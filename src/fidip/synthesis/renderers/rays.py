@@ -39,7 +39,7 @@ def start_warp() -> None:
         StorageError: the cache cannot be written.
     """
     wp.config.log_level = wp.LOG_ERROR
-    wp.config.use_precompiled_headers = False  # they gain nothing for one module and litter the system's temporary folder
+    wp.config.use_precompiled_headers = False  # slower for a single module, and left lying in the temporary folder
     if "WARP_CACHE_PATH" not in os.environ and wp.config.kernel_cache_dir is None:
         wp.config.kernel_cache_dir = str(cache_dir() / "kernels")
     try:
