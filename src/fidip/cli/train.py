@@ -117,7 +117,8 @@ def _schedule(plan: Plan) -> str:
         lines += [f"  domain classifier, {recipe.classifier}: {size}, weight {recipe.domain_weight:g}"]
     for stage in plan.stages:
         people = f"{stage.real} real and {stage.synthetic} synthetic people"
-        length = f"{stage.epochs} epochs of {stage.steps} steps of {stage.batch_size}"
+        epochs = f"{stage.epochs} epoch" + "s" * (stage.epochs != 1)
+        length = f"{epochs} of {stage.steps} steps of {stage.batch_size}"
         lines.append(f"  {stage.name}: {length}, {people}")
     for file, reasons in plan.skipped.items():
         left_out = ", ".join(f"{count} with {reason}" for reason, count in reasons.items())

@@ -1,0 +1,98 @@
+"""``fidip train`` from the command line: what it prints, what it leaves, how it refuses."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from fidip import recipes
+from fidip.annotations import Domain
+from fidip.cli import main
+from figures import RECIPE, SUPERVISED, figure_set
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    sets = {
+        "real": figure_set(folder / "r", 4, Domain.REAL),
+        "synthetic": figure_set(folder / "s", 4, Domain.SYNTHETIC),
+        "validation": figure_set(folder / "v", 3, Domain.REAL, seed=1),
+        "adults-real": figure_set(folder / "ar", 4, Domain.REAL, seed=2),
+        "adults-synthetic": figure_set(folder / "as", 4, Domain.SYNTHETIC, seed=2),
+    }
+    return {name: str(labelled.file) for name, labelled in sets.items()}
+
+
+@pytest.fixture(autouse=True)
+def _tiny_recipes(monkeypatch) -> None:
+    monkeypatch.setattr(recipes, "RECIPES", {"tiny": RECIPE, "plain": replace(SUPERVISED, name="plain")})
+
+
+def every_option(files):
+    adults = ["--adults", files["adults-real"], files["adults-synthetic"]]
+    return ["--real", files["real"], "--synthetic", files["synthetic"], "--validation", files["validation"], *adults]
+
+
+def test_a_run_with_every_file(files, tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    assert main(["train", "tiny", *every_option(files), "--epochs", "1", "--seed", "5", "--out", str(out)]) == 0
+    printed, complaints = capsys.readouterr()
+    assert "tiny (seed 5) on cpu" in printed
+    assert "domain classifier, pooled" in printed
+    assert "pretrain: 1 epoch of 2 steps of 4, 4 real and 4 synthetic people" in printed
+    assert "adapt: 1 epoch of 2 steps of 4, 4 real and 4 synthetic people" in printed
+    assert printed.index("adapt: 1 epoch") < printed.index("pretrain epoch 1, domain loss")  # the schedule comes first
+    assert f"{out}/best.safetensors: adapt epoch 1" in printed
+    assert "AP " in printed
+    assert complaints == ""
+    assert json.loads((out / "best.json").read_text())["seed"] == 5
+
+
+def test_resume_goes_on(files, tmp_path, capsys) -> None:
+    arguments = ["train", "plain", "--real", files["real"], "--out", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    assert main(arguments) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+
+
+def test_images_may_lie_elsewhere(files, tmp_path, capsys) -> None:
+    shutil.copy(files["real"], tmp_path / "truth.json")
+    arguments = ["train", "plain", "--real", str(tmp_path / "truth.json"), "--out", str(tmp_path / "run")]
+    assert main(arguments) == 2
+    assert "name the folder with --images" in capsys.readouterr().err
+    folder = files["real"].replace("annotations.json", "images")
+    assert main([*arguments, "--images", folder, "--epochs", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tony"], "no recipe 'tony'; did you mean tiny?"),
+        (["zebra"], "no recipe 'zebra'; see: fidip recipes"),
+        (["tiny"], "recipe tiny needs --adults"),
+        (["plain", "--real", "nowhere.json"], "nowhere.json: no such file"),
+        (["plain", "--epochs", "0"], "epochs: at least 1"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(files, tmp_path, capsys, arguments, message) -> None:
+    options = [] if "--real" in arguments else ["--real", files["real"], "--synthetic", files["synthetic"]]
+    assert main(["train", *arguments, *options, "--out", str(tmp_path / "run")]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("fidip: ")
+    assert message in complaint
+    assert complaint.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_are_listed_and_written(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.undo()
+    assert main(["recipes", "--json", str(tmp_path / "recipes.json")]) == 0
+    printed = capsys.readouterr().out
+    written = json.loads((tmp_path / "recipes.json").read_text())
+    assert set(written) == set(recipes.RECIPES)
+    assert written["fidip"]["domain_weight"] == 0.0005
+    for name, recipe in recipes.RECIPES.items():
+        assert f"{name}: {recipe.source}" in printed
