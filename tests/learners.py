@@ -13,8 +13,8 @@ WEIGHT = 0.02
 RATE = 1e-3
 
 
-def learners(dtype=torch.float32, frozen=(), drifting=False, classifier=True) -> Learners:
-    net = build_pose_net(TINY, torch.Generator().manual_seed(1)).to(dtype)
+def learners(dtype=torch.float32, frozen=(), drifting=False, classifier=True, card=TINY) -> Learners:
+    net = build_pose_net(card, torch.Generator().manual_seed(1)).to(dtype)
     with torch.no_grad():
         net.head.final_layer.weight.mul_(100)  # the published initial weights give almost no gradient at the features
     net.freeze(frozen, drifting)

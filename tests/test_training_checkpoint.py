@@ -19,8 +19,11 @@ from learners import bits, changed, learners, turns
 FACTS = {"identity": {"a": 1.1}, "journal": {"history": [{"loss": 0.1 + 0.2}]}}
 
 
-def test_a_restored_run_goes_on_to_the_bit(tmp_path) -> None:
-    straight, stopped, resumed = learners(), learners(), learners()
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_restored_run_goes_on_to_the_bit(tmp_path, layout) -> None:
+    straight, stopped, resumed = (learners(card=replace(TINY, width=8)) for _ in range(3))
+    for each in (straight, stopped, resumed):
+        each.pose_net.to(memory_format=layout)
     list(adapt(straight, turns(4)))
     list(adapt(stopped, turns(2)))
     write_checkpoint(tmp_path / "checkpoint", stopped, FACTS)

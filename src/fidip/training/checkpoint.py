@@ -107,10 +107,14 @@ def _optimizer_state(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str,
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in moments.items():
         index, _, entry = name.partition("/")
-        state.setdefault(int(index), {})[entry] = value
+        like = parameters[int(index)]
+        # In the parameter's memory layout, so that the same kernels go on with it.
+        alike = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(index), {})[entry] = alike
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -52,8 +52,8 @@ class Turn:
 class StepRecord:
     """What one step of a stage showed. ``None`` where the stage has no such number.
 
-    ``gradient_ratio`` is ‖λ ∂L_domain/∂f‖ / ‖∂L_pose/∂f‖ at the features f, at the first step of every epoch: λ itself
-    means nothing without it.
+    ``gradient_ratio`` is ‖λ ∂L_domain/∂f‖ / ‖∂L_pose/∂f‖ at the features f, at the first step of every epoch and with
+    the λ of that step: λ itself means nothing without it.
     """
 
     stage: str

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fidip.errors import RecipeError
 from fidip.networks.card import NetworkCard
@@ -14,6 +15,9 @@ from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.weights import load_pose_net
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
+
+NARROWEST = 8
+"""Fewest channels of a convolution that oneDNN 3 trains safely in channels-last: with 4 to 6 it corrupts the heap."""
 
 
 def find_device(name: str) -> torch.device:
@@ -57,6 +61,8 @@ def start_learners(recipe: Recipe, net: PoseNet, device: torch.device) -> Learne
         RecipeError: a frozen stage does not exist in this network, or nothing is left to learn.
     """
     net.to(device).freeze(recipe.frozen, recipe.frozen_batchnorm_drifts)
+    if device.type == "cpu" and _channels(net) >= NARROWEST:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth to a third less time
     pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
     if recipe.classifier is None:
         return Learners(net, pose_optimizer)
@@ -64,6 +70,11 @@ def start_learners(recipe: Recipe, net: PoseNet, device: torch.device) -> Learne
     classifier = build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
     classifier = classifier.to(device)
     return Learners(net, pose_optimizer, classifier, torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate))
+
+
+def _channels(net: PoseNet) -> int:
+    """Channels of the narrowest convolution."""
+    return min(m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
 
 
 def _check_architecture(recipe: Recipe, card: NetworkCard, init: Path | str) -> None:
