@@ -17,10 +17,21 @@ The command line turns each of them into one line on standard error and exit cod
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class FidipError(Exception):
     """Something the user can put right. The message is one line that names the file and the remedy."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes whatever the constructor's parameters are."""
+        return _rebuilt, (type(self), str(self), dict(self.__dict__))
+
+
+def _rebuilt(kind: type[FidipError], message: str, fields: dict[str, Any]) -> FidipError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(fields)
+    return error
 
 
 class DataError(FidipError):
