@@ -9,6 +9,7 @@ from sklearn.manifold import TSNE
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from fidip.annotations import FloatArray
 
@@ -20,7 +21,8 @@ def tsne(features: NDArray[np.floating], seed: int) -> FloatArray:  # (N, C) -> 
     """
     perplexity = min(30.0, (len(features) - 1) / 3)
     scaled = StandardScaler().fit_transform(np.asarray(features, dtype=np.float64))
-    mapped = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(scaled)
+    with threadpool_limits(1):  # more threads wait for each other longer than they compute
+        mapped = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(scaled)
     return np.asarray(mapped, dtype=np.float64)
 
 
