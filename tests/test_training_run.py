@@ -14,7 +14,7 @@ import torch
 import fidip.files
 from fidip.annotations import Domain
 from fidip.data.augment import Augmentation
-from fidip.errors import DataError, FidipError, RecipeError, StorageError, TrainingError, WeightsError
+from fidip.errors import DataError, DataWarning, FidipError, RecipeError, StorageError, TrainingError, WeightsError
 from fidip.files import read_json, sha256_of, write_json
 from fidip.networks.weights import load_pose_net
 from fidip.training.events import EpochEnd, Loading, Plan
@@ -173,6 +173,16 @@ def test_a_finished_run_is_not_run_again(whole, inputs, tmp_path) -> None:
     assert result.history == whole[2].history
     assert result.best == whole[2].best
     assert not any(isinstance(event, StepRecord) for event in events)
+
+
+def test_going_on_with_other_threads_is_told(whole, inputs) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.warns(DataWarning, match=f"threads was {threads}, is {threads + 1}: the result may differ"):
+            train(RECIPE, inputs, whole[0], resume=True)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_resuming_nothing_starts(inputs, tmp_path) -> None:

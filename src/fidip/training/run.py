@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import count
@@ -19,7 +20,7 @@ from typing import Any
 
 import torch
 
-from fidip.errors import StorageError, WeightsError
+from fidip.errors import DataWarning, StorageError, WeightsError
 from fidip.files import new_folder, remove_stale_temporaries, sha256_of, storage_error, write_json, write_text
 from fidip.networks.weights import save_pose_net
 from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
@@ -90,7 +91,7 @@ def train(
     folder = _folder(Path(out), resume)
     tick = _counter(2 * inputs.image_count, watch)
     identity = {"recipe": recipe.to_json(), "init": _init(inputs), "data": fingerprints(inputs, tick)}
-    journal = _journal(folder / CHECKPOINT, identity)
+    journal = _journal(folder / CHECKPOINT, identity, machine(place))
     if journal.finished:
         return _result(folder, journal)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
@@ -101,6 +102,7 @@ def train(
         run = _Run(recipe, folder, place, start_learners(recipe, net, place), stages, data.validation, identity, watch)
         if journal.started:
             restore(folder / CHECKPOINT, run.learners)
+            _write_history(folder, journal)
         watch(_plan(run, journal, data.skipped))
         return _go(run, journal)
 
@@ -137,11 +139,15 @@ def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) 
 
 def _save(run: _Run, journal: Journal) -> None:
     """The history is a copy of what the checkpoint holds, so that a resumed run writes the same lines again."""
-    facts = {"identity": run.identity, "journal": asdict(journal)}
+    facts = {"identity": run.identity, "journal": asdict(journal), "machine": machine(run.device)}
     write_checkpoint(run.out / CHECKPOINT, run.learners, facts)
     if journal.step == 0:
-        write_text(run.out / HISTORY, _lines(journal.history))
-        write_text(run.out / TIMINGS, _lines(journal.timings))
+        _write_history(run.out, journal)
+
+
+def _write_history(out: Path, journal: Journal) -> None:
+    write_text(out / HISTORY, _lines(journal.history))
+    write_text(out / TIMINGS, _lines(journal.timings))
 
 
 def _keep(run: _Run, journal: Journal, line: dict[str, Any]) -> None:
@@ -188,7 +194,7 @@ def _folder(out: Path, resume: bool) -> Path:
     return out
 
 
-def _journal(checkpoint: Path, identity: dict[str, Any]) -> Journal:
+def _journal(checkpoint: Path, identity: dict[str, Any], here: dict[str, Any]) -> Journal:
     """Where the folder's run stands, if its checkpoint is of this very run; else at the beginning."""
     if not checkpoint.exists():
         return Journal()
@@ -197,6 +203,8 @@ def _journal(checkpoint: Path, identity: dict[str, Any]) -> Journal:
     if found:
         remedy = "resume with the settings and files of before, or choose another --out"
         raise WeightsError(f"{checkpoint}: belongs to another run: {found}; {remedy}")
+    if moved := difference(facts["machine"], here):
+        warnings.warn(f"{checkpoint}: {moved}: the result may differ in its last bits", DataWarning, stacklevel=3)
     return Journal(**facts["journal"])
 
 
