@@ -16,12 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import fidip.networks
+from fidip.errors import DataWarning
 from fidip.evaluation.average_precision import evaluate
 from fidip.images import read_image
 from fidip.inference.predictor import Predictor
@@ -46,6 +48,7 @@ def adult(out: Path, count: int, workers: int) -> dict[str, Any]:
     generate(out / "validation", held_out, style, IMAGE_SIZE, seed, workers)
     sets = {part: LabelledSet.read(out / part / "annotations.json") for part in (*ADULTS, "validation")}
     recipe = RECIPES["adult-small"]
+    warnings.filterwarnings("ignore", ".* say they are synthetic", DataWarning)  # rendered, in the place of real ones
     result = train(recipe, Inputs(**sets), out / "run", resume=True, watch=lambda _: None)
     facts = {
         "recipe": recipe.name,

@@ -7,6 +7,7 @@ a time.
 from __future__ import annotations
 
 import queue
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import torch
 from fidip.annotations import FloatArray, LabelledImage, Person
 from fidip.coco import write_results
 from fidip.data.samples import cut, person_crop
+from fidip.errors import DataWarning
 from fidip.files import atomic_write
 from fidip.images import read_image
 from fidip.inference.predictor import Predictor
@@ -139,7 +141,10 @@ def _train(arm: Arm, recipe: Recipe, folder: Path) -> Path:
 
     adults = None if arm.adults is None else (LabelledSet.read(arm.adults[0]), LabelledSet.read(arm.adults[1]))
     inputs = Inputs(read(arm.real), read(arm.synthetic), read(arm.validation), adults, arm.init)
-    return train(recipe, inputs, folder, resume=True, watch=tell).weights
+    with warnings.catch_warnings():
+        # Simulated-real images are rendered, as their files say, and stand for real ones all the same.
+        warnings.filterwarnings("ignore", ".* say they are synthetic", DataWarning)
+        return train(recipe, inputs, folder, resume=True, watch=tell).weights
 
 
 def _predict(predictor: Predictor, image: LabelledImage, path: Path) -> list[Person]:
