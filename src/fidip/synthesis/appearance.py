@@ -27,9 +27,10 @@ GROUND_SIZE = 512
 PICTURE_SIZE = 400
 EYE_SIZE = 64
 
-NURSERY = Palette((0.0, 1.0), (0.08, 0.4), (0.7, 1.0))
-BRIGHT = Palette((0.0, 1.0), (0.45, 0.85), (0.4, 0.95))
-MUTED = Palette((0.0, 1.0), (0.05, 0.35), (0.25, 0.75))
+# The hues of cloth leave out those of skin, so that nobody looks undressed.
+NURSERY = Palette((0.14, 0.98), (0.08, 0.4), (0.7, 1.0))
+BRIGHT = Palette((0.13, 1.0), (0.45, 0.85), (0.4, 0.95))
+MUTED = Palette((0.14, 0.98), (0.05, 0.35), (0.25, 0.75))
 DARK = Palette((0.55, 0.72), (0.05, 0.5), (0.08, 0.35))
 PALE = Palette((0.0, 1.0), (0.0, 0.08), (0.85, 1.0))
 TIMBER = Palette((0.05, 0.11), (0.25, 0.65), (0.3, 0.85))
@@ -94,9 +95,9 @@ BANKS: dict[str, BankRecipe] = {
         seed=0xB0B0,
         patterns=("plain", "motifs", "melange", "knit", "tartan", "stripes", "dots", "plain") * 6,
         palettes=(NURSERY, NURSERY, MUTED, DARK, BRIGHT, PALE),
-        floors=("wood", "sheet", "carpet", "foam", "sheet", "quilt", "grass", "sheet", "tiles", "sheet") * 2,
-        walls=("plaster", "plaster", "bricks", "plaster"),
-        pictures=("room", "garden", "room", "out-of-focus") * 2,
+        floors=("wood", "sheet", "carpet", "foam", "sheet", "quilt", "grass", "sheet", "tiles", "sheet") * 3,
+        walls=("plaster", "plaster", "bricks", "plaster") * 2,
+        pictures=("room", "garden", "room", "out-of-focus") * 3,
         skins=16,
     ),
 }

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidip.synthesis.bodies.protocol import PARTS
-from fidip.synthesis.surface import Reference, Scores, Surface, Vectors
+from fidip.synthesis.surface import Reference, Scores, Surface, Vectors, vertex_normals
 from fidip.synthesis.textures import Texture
 from fidip.synthesis.world import Mesh
 
 HIDDEN = 0.012
 """Metres under a garment's edge from which on the body beneath is left out, so that it cannot poke through."""
 
-SMOOTHING = 6
+SMOOTHING = 8
 """Rounds of smoothing between the body and the cloth: wipes out navels and toes, keeps limbs."""
 
 
@@ -94,18 +94,18 @@ def garment_score(garment: Garment, surface: Surface, reference: Reference) -> S
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """A mesh trimmed to where a score is positive: old corners first, then new ones on the edges that were cut."""
+    """A mesh trimmed to where a score is positive. Its corners lie on the old mesh's corners or edges."""
 
-    faces: NDArray[np.int64]  # (F', 3) below N an old corner, from N on a row of pairs
-    pairs: NDArray[np.int64]  # (P, 2)
-    shares: NDArray[np.float32]  # (P,) of the second of a pair
+    faces: NDArray[np.int32]  # (F', 3)
+    first: NDArray[np.int64]  # (C,) old corner
+    second: NDArray[np.int64]  # (C,) the edge's other end, the same for a corner that was kept
+    shares: NDArray[np.float32]  # (C,) of the second
     sources: NDArray[np.int64]  # (F',) the face that each comes from
 
-    def carry(self, values: NDArray[np.float32]) -> NDArray[np.float32]:  # (N, …) -> (N + P, …)
-        """Values at all corners."""
-        shares = self.shares.reshape(-1, *[1] * (values.ndim - 1))
-        first, second = values[self.pairs[:, 0]], values[self.pairs[:, 1]]
-        return np.concatenate([values, first + (second - first) * shares])
+    def carry(self, values: NDArray[np.float32]) -> NDArray[np.float32]:  # (N, …) -> (C, …)
+        """Values of the old corners at the new ones."""
+        start = values[self.first]
+        return np.asarray(start + (values[self.second] - start) * self.shares[:, None], np.float32)
 
 
 def cut_where_positive(faces: NDArray[np.integer], score: Scores) -> Cut:  # (F, 3), (N,)
@@ -114,32 +114,27 @@ def cut_where_positive(faces: NDArray[np.integer], score: Scores) -> Cut:  # (F,
     count = inside.sum(1)
     whole, one, two = (np.flatnonzero(count == corners) for corners in (3, 1, 2))
 
-    def turned(chosen: NDArray[np.intp], first: NDArray[np.bool_]) -> NDArray[np.int64]:
-        order = (first[chosen].argmax(1)[:, None] + np.arange(3)) % 3
+    def turned(chosen: NDArray[np.intp], odd: NDArray[np.bool_]) -> NDArray[np.int64]:
+        order = (odd[chosen].argmax(1)[:, None] + np.arange(3)) % 3
         return np.take_along_axis(faces[chosen], order, 1).astype(np.int64)
 
     tip, stump = turned(one, inside), turned(two, ~inside)  # the odd corner comes first
     pairs = np.concatenate([tip[:, [0, 1]], tip[:, [0, 2]], stump[:, [0, 1]], stump[:, [0, 2]]])
-    values = score[pairs]
-    shares = values[:, 0] / (values[:, 0] - values[:, 1])
-    new = len(score) + np.arange(len(pairs))
-    a, b, c, d = np.split(new, np.cumsum([len(one), len(one), len(two)]))
-    kept = np.concatenate(
-        [
-            faces[whole],
-            np.stack([tip[:, 0], a, b], 1),
-            np.stack([c, stump[:, 1], stump[:, 2]], 1),
-            np.stack([c, stump[:, 2], d], 1),
-        ]
+    ends = score[pairs]
+    a, b, c, d = np.split(len(score) + np.arange(len(pairs)), np.cumsum([len(one), len(one), len(two)]))
+    rows = [faces[whole], np.stack([tip[:, 0], a, b], 1)]
+    rows += [np.stack([c, stump[:, 1], stump[:, 2]], 1), np.stack([c, stump[:, 2], d], 1)]
+    kept = np.concatenate(rows)
+    used = np.zeros(len(score) + len(pairs), bool)
+    used[kept] = True
+    old = np.flatnonzero(used[: len(score)])
+    return Cut(
+        faces=(np.cumsum(used, dtype=np.int32) - 1)[kept],
+        first=np.concatenate([old, pairs[:, 0]]),
+        second=np.concatenate([old, pairs[:, 1]]),
+        shares=np.concatenate([np.zeros(len(old)), ends[:, 0] / (ends[:, 0] - ends[:, 1])]).astype(np.float32),
+        sources=np.concatenate([whole, one, two, two]),
     )
-    return Cut(kept, pairs, shares.astype(np.float32), np.concatenate([whole, one, two, two]))
-
-
-def compact(faces: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:  # (F, 3)
-    """The corners that faces use, in order, and the faces counted among them."""
-    used = np.zeros(int(faces.max(initial=-1)) + 1, bool)
-    used[faces] = True
-    return np.flatnonzero(used), (np.cumsum(used, dtype=np.int32) - 1)[faces]
 
 
 class Tailor:
@@ -147,19 +142,23 @@ class Tailor:
 
     def __init__(self, surface: Surface, reference: Reference, vertices: Vectors) -> None:
         self._surface, self._reference = surface, reference
-        self._body = vertices
+        self._body, self.body_normals = vertices, surface.normals(vertices)
         self._smooth = surface.smooth(vertices, SMOOTHING)
         self._normals = surface.normals(self._smooth)
-        # Where smoothing has sunk below the body, the cloth starts from about the body's height.
-        sunk = np.maximum(np.einsum("vi,vi->v", vertices - self._smooth, self._normals), 0)
-        self._level = surface.smooth(sunk, 2)
+        # How far smoothing has sunk below the body: at hems, where skin shows, cloth starts from the body's own height,
+        # further in from about that height, without its detail.
+        self._sunk = np.maximum(np.einsum("vi,vi->v", vertices - self._smooth, self._normals), 0)
+        self._about = surface.smooth(self._sunk, SMOOTHING)
+        self._level = np.zeros(len(vertices), np.float32)
         self.bare = np.ones(len(surface.faces), bool)
 
     def dress(self, garment: Garment, texture: Texture, rng: np.random.Generator) -> Mesh:
         """Put one garment on."""
         score = garment_score(garment, self._surface, self._reference)
-        swell = np.clip(0.4 + score / 0.02, 0, 1)
-        height = self._level + garment.thickness * swell
+        inner = np.clip(score / 0.03, 0, 1)
+        ground = np.maximum(self._level, self._sunk + inner * (self._about - self._sunk))
+        swell = np.clip(0.5 + score / 0.02, 0, 1)
+        height = ground + garment.thickness * swell
         surface_points = self._smooth + self._normals * (height + garment.wrinkles * swell * self._folds(rng))[:, None]
         mesh = self.shell(garment.name, score, surface_points, texture, garment.repeats)
         self._level = np.where(score > -0.01, np.maximum(self._level, height), self._level)
@@ -170,7 +169,7 @@ class Tailor:
         """Put hair on the scalp; see :func:`scalp`."""
         score, uvs = scalp(self._surface, self._reference, hairline)
         height = 0.001 + thickness * np.clip(score / 0.03, 0, 1)
-        points = self._body + self._surface.normals(self._body) * height[:, None]
+        points = self._body + self.body_normals * height[:, None]
         return self.shell("hair", score, points, texture, 1.0, uvs)
 
     def shell(
@@ -180,17 +179,15 @@ class Tailor:
         """The part of a surface on which a score is positive, as a mesh."""
         surface = self._surface
         touched = np.flatnonzero((score[surface.faces] > 0).any(1))
-        normals = surface.normals(points)
+        normals = vertex_normals(points, surface.faces[touched])
         cut = cut_where_positive(surface.face_uvs[touched], score[surface.vertex_of_uv])
-        flat = (surface.uvs if uvs is None else uvs) * np.float32(repeats)
-        used, faces = compact(cut.faces)
         of_vertex = surface.vertex_of_uv
         return Mesh(
             name=name,
-            vertices=cut.carry(points[of_vertex])[used].astype(np.float32),
-            normals=cut.carry(normals[of_vertex])[used].astype(np.float32),
-            uvs=cut.carry(flat)[used].astype(np.float32),
-            faces=faces,
+            vertices=cut.carry(points[of_vertex]),
+            normals=cut.carry(normals[of_vertex]),
+            uvs=cut.carry((surface.uvs if uvs is None else uvs) * np.float32(repeats)),
+            faces=cut.faces,
             parts=surface.face_parts[touched][cut.sources],
             texture=texture,
         )

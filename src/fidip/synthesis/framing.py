@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,12 @@ from fidip.geometry import Size
 from fidip.synthesis.camera import Camera
 
 Range = tuple[float, float]
-ROUNDS = 12
+AIMING_ROUNDS, SHIFTING_ROUNDS = 4, 4
 OVERHANG = 0.04
 """Share of the body's width or height that may leave the frame on a side."""
 
-LOWEST_CAMERA = 0.12
-"""Metres over the floor."""
+LOWEST_CAMERA, NEAREST = 0.12, 0.05
+"""Metres over the floor and before the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +55,42 @@ def draw_camera(
     elevation, azimuth, roll, field = (
         np.radians(rng.uniform(*bounds)) for bounds in (view.elevation, view.azimuth, view.roll, view.field_of_view)
     )
-    span, place = rng.uniform(*view.span), rng.random(2)
+    span, place = rng.uniform(*view.span), rng.beta(2, 2, 2)
     eye_height = None if view.eye_height is None else rng.uniform(*view.eye_height)
     azimuth += heading
     points = np.asarray(body, np.float64)
-    target = (points.min(0) + points.max(0)) / 2
+    middle = (points.min(0) + points.max(0)) / 2
     distance = float(np.ptp(points, axis=0).max()) / (span * np.tan(field / 2) * 2) + 0.1
-    for _ in range(ROUNDS):
+    for _ in range(AIMING_ROUNDS):
         if eye_height is not None:
-            elevation = np.arcsin(np.clip((eye_height - target[2]) / distance, -0.7, 0.95))
-        towards = np.array(
-            [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
-        )
-        position = target + distance * towards
-        position[2] = max(position[2], LOWEST_CAMERA)
-        camera = Camera.looking_at(position, target, size, field, roll)
-        target, distance = _corrected(camera, points, target, distance, span, place)
+            elevation = np.arcsin(np.clip((eye_height - middle[2]) / distance, -0.7, 0.95))
+        level = np.array([np.cos(azimuth), np.sin(azimuth), 0.0]) * np.cos(elevation)
+        position = middle + distance * (level + np.array([0.0, 0.0, np.sin(elevation)]))
+        camera = Camera.looking_at(position, middle, size, field, roll)
+        distance *= _nearness(camera, points, span)
+    for _ in range(SHIFTING_ROUNDS):  # from here on the camera keeps its direction
+        camera = _shifted(camera, points, span, place)
     return camera
 
 
-def _corrected(
-    camera: Camera, points: FloatArray, target: FloatArray, distance: float, span: float, place: FloatArray
-) -> tuple[FloatArray, float]:
-    """A better target and distance: the body's box at its wanted size and place in the frame."""
-    depth = camera.to_camera(points)[:, 2]
-    if depth.min() < 0.05:  # the camera stands too near to see the body as a whole
-        return target, 1.5 * distance
+def _nearness(camera: Camera, points: FloatArray, span: float) -> float:
+    """How much too near the camera stands: the body's box over its wanted size, within reason."""
+    if camera.to_camera(points)[:, 2].min() < NEAREST:
+        return 1.5
+    extent = np.ptp(camera.project(points)[:, :2], axis=0) / camera.size
+    return float(np.clip(extent.max() / span, 0.7, 1.5))
+
+
+def _shifted(camera: Camera, points: FloatArray, span: float, place: FloatArray) -> Camera:
+    """The camera carried along its own axes, so that the body's box has its wanted size and place in the frame."""
+    depth = float(np.median(camera.to_camera(points)[:, 2]))
     pixels = camera.project(points)[:, :2]
     low, high = pixels.min(0), pixels.max(0)
-    frame, extent = np.array(camera.size), high - low
-    room = np.maximum(frame - extent * (1 - 2 * OVERHANG), 0)  # how far the box may move
+    frame = np.array(camera.size)
+    room = np.maximum(frame - (high - low) * (1 - 2 * OVERHANG), 0)  # how far the box may move
     wanted = (frame - 1) / 2 + (place - 0.5) * room
-    offset = ((low + high) / 2 - wanted) * float(np.median(depth)) / camera.focal
-    target = target + offset[0] * camera.rotation[0] + offset[1] * camera.rotation[1]
-    return target, distance * float(np.clip((extent / frame).max() / span, 0.7, 1.5))
+    across, down = ((low + high) / 2 - wanted) * depth / camera.focal
+    back = depth * (_nearness(camera, points, span) - 1)
+    position = camera.position + np.array([across, down, -back]) @ camera.rotation
+    position[2] = max(position[2], LOWEST_CAMERA)
+    return replace(camera, position=position)

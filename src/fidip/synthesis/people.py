@@ -9,7 +9,7 @@ import numpy as np
 
 from fidip.synthesis.appearance import COLOURED_HAIRS, DARK_HAIRS, HAIR_DENSITIES, HAIRS, AssetBank
 from fidip.synthesis.bodies.protocol import Population
-from fidip.synthesis.clothing import Tailor, compact
+from fidip.synthesis.clothing import Tailor
 from fidip.synthesis.surface import Reference, Surface, Vectors
 from fidip.synthesis.textures import Texture
 from fidip.synthesis.wardrobe import draw_garments
@@ -48,7 +48,7 @@ def draw_person(
 def _bare_body(
     surface: Surface, reference: Reference, vertices: Vectors, tailor: Tailor, skin: Texture, eye: Texture
 ) -> list[Mesh]:
-    normals = surface.normals(vertices)
+    normals = tailor.body_normals
     shown = tailor.bare.copy()
     for mask in surface.eyeballs:
         shown &= ~mask
@@ -56,17 +56,13 @@ def _bare_body(
     faces, parts = surface.face_uvs[shown].astype(np.int32), surface.face_parts[shown]
     meshes = [Mesh("skin", vertices[of_vertex], normals[of_vertex], surface.uvs, faces, parts, skin, skin=True)]
     for mask in surface.eyeballs:
-        own, corners = compact(surface.faces[mask])
+        own, corners = np.unique(surface.faces[mask], return_inverse=True)
+        faces = corners.reshape(-1, 3).astype(np.int32)
         rest = reference.vertices[own]
         # Seen from the front: what lies behind the white repeats it and is hidden in the head.
         offset = (rest - rest.mean(0)) / np.ptp(rest[:, 0])
         uvs = (0.5 + offset[:, [0, 2]] * 0.98).astype(np.float32)
-        meshes.append(
-            Mesh(
-                "eye", vertices[own], normals[own], uvs, corners,
-                surface.face_parts[mask], eye,
-            )
-        )  # fmt: skip
+        meshes.append(Mesh("eye", vertices[own], normals[own], uvs, faces, surface.face_parts[mask], eye))
     return meshes
 
 

@@ -47,7 +47,7 @@ LYING_TO_STANDING: dict[Posture, float] = {
 UPRIGHT: dict[Posture, float] = {"standing": 0.5, "walking": 0.3, "sitting": 0.2}
 
 FROM_ABOVE = View(weight=0.6, elevation=(50, 89))
-OBLIQUE = View(weight=0.4, elevation=(18, 55), roll=(-35, 35))
+OBLIQUE = View(weight=0.4, elevation=(18, 55), roll=(-25, 25))
 FROM_ANYWHERE = View(weight=1.0, elevation=(10, 89))
 EYE_HEIGHT = View(weight=0.85, azimuth=(-85, 85), roll=(-7, 7), span=(0.55, 0.93), eye_height=(0.9, 1.9))
 EYE_HEIGHT_BEHIND = View(weight=0.15, azimuth=(100, 260), roll=(-7, 7), span=(0.55, 0.93), eye_height=(1.2, 1.8))
@@ -93,7 +93,7 @@ def draw_scene(rng: np.random.Generator, body: BodyModel, style: SceneStyle, siz
         posed = body(shape[None], torch.from_numpy(pose.rotations)[None], torch.from_numpy(pose.translation)[None])
     vertices, joints, keypoints = (part[0].numpy() for part in (posed.vertices, posed.joints, posed.keypoints))
     clothed = draw_person(rng, surface, style.population, vertices, bank)
-    points = vertices[::7].astype(np.float64)
+    points = vertices[::15].astype(np.float64)  # enough to find the body's bounds
     camera = draw_camera(rng, draw_view(rng, style.views), points, size, _heading(keypoints))
     around, lights, ambient, sensor = Surroundings(), NO_LIGHTS, (1.0, 1.0, 1.0), Sensor.clean()
     if style.photographed:

@@ -37,8 +37,9 @@ def noise(rng: np.random.Generator, size: int, falloff: float, stretch: Range = 
     rows = scipy.fft.fftfreq(size).astype(np.float32)[:, None] * (size * stretch[0])
     columns = scipy.fft.rfftfreq(size).astype(np.float32)[None, :] * (size * stretch[1])
     radius = np.hypot(rows, columns)
-    radius[0, 0] = np.inf
+    radius[0, 0] = 1
     spectrum = scipy.fft.rfft2(rng.standard_normal((size, size), dtype=np.float32)) * radius ** np.float32(-falloff)
+    spectrum[0, 0] = 0
     field = scipy.fft.irfft2(spectrum, s=(size, size))
     return np.asarray(field / max(float(field.std()), 1e-12), np.float32)
 
