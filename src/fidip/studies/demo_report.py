@@ -100,7 +100,7 @@ class _Shown:
     def row(self, i: int) -> list[NDArray[np.uint8]]:
         image, pixels = self.truth[i], read_image(self.paths[i])
         people = [image.people, *(self.predictions[name].get(image.id, ()) for name in SHOWN)]
-        return [_enlarged(pixels, group) for group in people]
+        return [enlarged(pixels, group) for group in people]
 
 
 def _poses(show: _Shown, chosen: Sequence[int]) -> Picture:
@@ -114,7 +114,8 @@ def _poses(show: _Shown, chosen: Sequence[int]) -> Picture:
     return Picture(data, alt, caption, "image/jpeg")
 
 
-def _enlarged(pixels: NDArray[np.uint8], people: Sequence[Person]) -> NDArray[np.uint8]:
+def enlarged(pixels: NDArray[np.uint8], people: Sequence[Person]) -> NDArray[np.uint8]:
+    """A small image (H, W, 3) at a size at which thin lines show, with poses drawn on it."""
     factor = PICTURE_SIDE / max(pixels.shape[:2])
     large = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     moved = []
@@ -129,7 +130,7 @@ def _domain_pictures(result: DemoResult) -> Picture:
     for part in ("real", "synthetic", "adults-real", "adults-synthetic"):
         images = read_coco(result.data[part])[:4]
         paths = image_paths(result.data[part], images)
-        rows.append([_enlarged(read_image(path), image.people) for image, path in zip(images, paths, strict=True)])
+        rows.append([enlarged(read_image(path), image.people) for image, path in zip(images, paths, strict=True)])
     notes = ("simulated real", "synthetic", "adults, sim. real", "adults, synthetic")
     data = plot_pictures(rows, ("", "", "", ""), notes)
     alt = "four images each of simulated-real infants, synthetic infants and adults of both kinds, with their poses"
