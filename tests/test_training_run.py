@@ -2,7 +2,6 @@
 
 import errno
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -12,7 +11,6 @@ import pytest
 import torch
 
 import fidip.files
-from fidip.annotations import Domain
 from fidip.data.augment import Augmentation
 from fidip.errors import DataError, DataWarning, FidipError, RecipeError, StorageError, TrainingError, WeightsError
 from fidip.files import read_json, sha256_of, write_json
@@ -21,8 +19,8 @@ from fidip.training.events import EpochEnd, Loading, Plan
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.run import train
 from fidip.training.stages import StepRecord
-from figures import RECIPE, SUPERVISED, TINY, figure_set
-from training_worker import inputs_in, short
+from figures import RECIPE, SUPERVISED, TINY
+from training_worker import draw_figures, inputs_in, train_and_kill
 
 RESULTS = ("best.safetensors", "best.json", "history.jsonl")
 
@@ -30,11 +28,7 @@ RESULTS = ("best.safetensors", "best.json", "history.jsonl")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
-    for name, domain, seed, count in (
-        ("r", Domain.REAL, 0, 4), ("s", Domain.SYNTHETIC, 0, 8), ("v", Domain.REAL, 1, 4),
-        ("ar", Domain.REAL, 2, 4), ("as", Domain.SYNTHETIC, 2, 4),
-    ):  # fmt: skip
-        figure_set(folder / name, count, domain, seed)
+    draw_figures(folder)
     return folder
 
 
@@ -141,29 +135,10 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(whole, inputs, tmp_path, a
 
 
 def test_ten_kills_change_nothing(folder, whole, tmp_path) -> None:
-    """kill -9 at ten random moments of a run, resumed each time; the processes fork from one that has loaded torch."""
-    forks = "forkserver" in multiprocessing.get_all_start_methods()  # Windows has none: there each loads torch anew
-    context = multiprocessing.get_context("forkserver" if forks else "spawn")
-    context.set_forkserver_preload(["training_worker", "fidip.training.run"])
-    out, chance, kills = tmp_path / "run", random.Random(0), 0
-    while kills < 10:
-        worker = context.Process(target=short, args=(folder, out))
-        worker.start()
-        worker.join(chance.uniform(0.2, 1.5))
-        if worker.is_alive():
-            worker.kill()
-            worker.join()
-            kills += 1
-        else:  # it came to its end: begin another run
-            assert worker.exitcode == 0
-            shutil.rmtree(out)
-    worker = context.Process(target=short, args=(folder, out))
-    worker.start()
-    worker.join()
-    assert worker.exitcode == 0
-    assert {path.name for path in out.iterdir()} == {*RESULTS, "checkpoint", "timings.jsonl"}  # and no temporary file
+    train_and_kill(folder, tmp_path / "run", kills=10, moments=random.Random(0))
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {*RESULTS, "checkpoint", "timings.jsonl"}
     for name in ("best.safetensors", "history.jsonl"):
-        assert (out / name).read_bytes() == (whole[0] / name).read_bytes(), name
+        assert (tmp_path / "run" / name).read_bytes() == (whole[0] / name).read_bytes(), name
 
 
 def test_a_finished_run_is_not_run_again(whole, inputs, tmp_path) -> None:

@@ -1,25 +1,69 @@
-"""A short training in a process of its own, which a test may kill at any moment."""
+"""A short training in a process of its own, which is killed at random moments and resumed."""
 
 from __future__ import annotations
 
+import multiprocessing
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
+import torch
+
+from fidip.annotations import Domain
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.run import train
-from figures import RECIPE
+from figures import RECIPE, figure_set
+
+SETS = {
+    "r": (4, Domain.REAL, 0),
+    "s": (8, Domain.SYNTHETIC, 0),
+    "v": (4, Domain.REAL, 1),
+    "ar": (4, Domain.REAL, 2),
+    "as": (4, Domain.SYNTHETIC, 2),
+}
+"""Folders of drawn figures: how many, of which domain, from which seed."""
+
+MOMENTS = (0.2, 1.5)  # seconds after which a process is killed; a whole run takes about one
+
+
+def draw_figures(folder: Path) -> None:
+    """Everything that a run of all stages reads."""
+    for name, (count, domain, seed) in SETS.items():
+        figure_set(folder / name, count, domain, seed)
 
 
 def inputs_in(folder: Path) -> Inputs:
-    """The figures that a test has drawn in a folder."""
-    sets = {name: LabelledSet.read(folder / name / "annotations.json") for name in ("r", "s", "v", "ar", "as")}
+    """The figures drawn in a folder."""
+    sets = {name: LabelledSet.read(folder / name / "annotations.json") for name in SETS}
     return Inputs(sets["r"], sets["s"], sets["v"], (sets["ar"], sets["as"]))
 
 
-def short(folder: Path, out: Path) -> None:
-    """Train, or go on training, with a checkpoint after every step."""
-    import torch
+def train_and_kill(folder: Path, out: Path, kills: int, moments: Random) -> None:
+    """Train with a checkpoint after every step, ``kill -9`` the process so many times, and let it end.
 
+    The processes fork from one that has loaded torch, except on Windows, where each loads it anew.
+    """
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    context.set_forkserver_preload(["training_worker"])
+    while kills:
+        worker = context.Process(target=_train, args=(folder, out))
+        worker.start()
+        worker.join(moments.uniform(*MOMENTS))
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+            kills -= 1
+        else:  # it came to its end: begin another run
+            assert worker.exitcode == 0
+            shutil.rmtree(out)
+    worker = context.Process(target=_train, args=(folder, out))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+
+
+def _train(folder: Path, out: Path) -> None:
     torch.set_num_threads(1)
-    from dataclasses import replace
-
     train(replace(RECIPE, save_every=1), inputs_in(folder), out, resume=True)
