@@ -102,16 +102,17 @@ class Cut:
     shares: NDArray[np.float32]  # (C,) of the second
     sources: NDArray[np.int64]  # (F',) the face that each comes from
 
-    def carry(self, values: NDArray[np.float32]) -> NDArray[np.float32]:  # (N, …) -> (C, …)
-        """Values of the old corners at the new ones."""
-        start = values[self.first]
-        return np.asarray(start + (values[self.second] - start) * self.shares[:, None], np.float32)
+    def carry(self, values: NDArray[np.float32], rows: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+        """Values (N, D) of the old corners at the new ones (C, D); ``rows`` says where an old corner's value stands."""
+        first, second = (self.first, self.second) if rows is None else (rows[self.first], rows[self.second])
+        start = values[first]
+        return np.asarray(start + (values[second] - start) * self.shares[:, None], np.float32)
 
 
 def cut_where_positive(faces: NDArray[np.integer], score: Scores) -> Cut:  # (F, 3), (N,)
     """Keep the part of a mesh on which a score, linear in each face, is positive."""
-    inside = score[faces] > 0
-    count = inside.sum(1)
+    inside = (score > 0)[faces]
+    count = inside[:, 0].astype(np.int8) + inside[:, 1] + inside[:, 2]
     whole, one, two = (np.flatnonzero(count == corners) for corners in (3, 1, 2))
 
     def turned(chosen: NDArray[np.intp], odd: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -135,6 +136,12 @@ def cut_where_positive(faces: NDArray[np.integer], score: Scores) -> Cut:  # (F,
         shares=np.concatenate([np.zeros(len(old)), ends[:, 0] / (ends[:, 0] - ends[:, 1])]).astype(np.float32),
         sources=np.concatenate([whole, one, two, two]),
     )
+
+
+def any_corner(mask: NDArray[np.bool_], faces: NDArray[np.integer]) -> NDArray[np.bool_]:  # (N,), (F, 3) -> (F,)
+    """Which faces have a corner in a mask."""
+    first, second, third = mask[faces].T
+    return np.asarray(first | second | third, bool)
 
 
 class Tailor:
@@ -162,7 +169,7 @@ class Tailor:
         surface_points = self._smooth + self._normals * (height + garment.wrinkles * swell * self._folds(rng))[:, None]
         mesh = self.shell(garment.name, score, surface_points, texture, garment.repeats)
         self._level = np.where(score > -0.01, np.maximum(self._level, height), self._level)
-        self.bare &= (score[self._surface.faces] < HIDDEN).any(1)
+        self.bare &= any_corner(score < HIDDEN, self._surface.faces)
         return mesh
 
     def grow_hair(self, hairline: float, texture: Texture, thickness: float) -> Mesh:
@@ -178,14 +185,18 @@ class Tailor:
     ) -> Mesh:  # fmt: skip
         """The part of a surface on which a score is positive, as a mesh."""
         surface = self._surface
-        touched = np.flatnonzero((score[surface.faces] > 0).any(1))
-        normals = vertex_normals(points, surface.faces[touched])
+        touched = np.flatnonzero(any_corner(score > 0, surface.faces))
+        worn = np.zeros(len(points), bool)
+        worn[surface.faces[touched]] = True
+        places = np.cumsum(worn, dtype=np.int32) - 1
+        normals = np.zeros_like(points)
+        normals[worn] = vertex_normals(points[worn], places[surface.faces[touched]])
         cut = cut_where_positive(surface.face_uvs[touched], score[surface.vertex_of_uv])
         of_vertex = surface.vertex_of_uv
         return Mesh(
             name=name,
-            vertices=cut.carry(points[of_vertex]),
-            normals=cut.carry(normals[of_vertex]),
+            vertices=cut.carry(points, of_vertex),
+            normals=cut.carry(normals, of_vertex),
             uvs=cut.carry((surface.uvs if uvs is None else uvs) * np.float32(repeats)),
             faces=cut.faces,
             parts=surface.face_parts[touched][cut.sources],

@@ -63,7 +63,7 @@ def draw_camera(
     distance = float(np.ptp(points, axis=0).max()) / (span * np.tan(field / 2) * 2) + 0.1
     for _ in range(AIMING_ROUNDS):
         if eye_height is not None:
-            elevation = np.arcsin(np.clip((eye_height - middle[2]) / distance, -0.7, 0.95))
+            elevation = np.arcsin(np.clip((eye_height - middle[2]) / distance, -0.5, 0.5))
         level = np.array([np.cos(azimuth), np.sin(azimuth), 0.0]) * np.cos(elevation)
         position = middle + distance * (level + np.array([0.0, 0.0, np.sin(elevation)]))
         camera = Camera.looking_at(position, middle, size, field, roll)
