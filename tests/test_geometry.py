@@ -10,6 +10,7 @@ from fidip.geometry import (
     box_around,
     clip_box,
     crop_around,
+    crop_of_box,
     crop_to_heatmap,
     crop_to_input,
     flip_points,
@@ -179,6 +180,16 @@ def test_boxes_are_cleaned(box, expected):
     assert clip_box(box, (100, 80)) == expected
     less = None if expected is None else (*expected[:2], expected[2] - 1, expected[3] - 1)
     assert clip_box(box, (100, 80), "simple-baseline") == less
+
+
+@pytest.mark.parametrize(("convention", "center", "size"), [("dark", 24.5, 37.5), ("simple-baseline", 24.5, 36.25)])
+def test_the_window_of_a_box_is_the_published_one(convention, center, size):
+    """A box of pixels 10 to 39: both loaders centre on 24.5; one counts 30 pixels, the other the 29 between centres."""
+    crop = crop_of_box((10, 10, 30, 30), (100, 80), (64, 64), convention)
+    assert crop == Crop((center, center), (size, size))
+    assert crop_of_box((10, 10, 0, 0), (100, 80), (64, 64), convention) is None
+    moved = crop_of_box((-4, 10, 30, 30), (100, 80), (64, 64), convention)
+    assert moved == crop_of_box((0, 10, 30, 30), (100, 80), (64, 64), convention)
 
 
 @given(st.tuples(coordinates, coordinates, st.floats(-5, 500), st.floats(-5, 500)))

@@ -11,11 +11,14 @@ from torch import nn
 from fidip.annotations import LabelledImage, Person
 from fidip.cli import main
 from fidip.coco import read_coco, read_results, write_coco
-from fidip.errors import ImageError
+from fidip.data.samples import cut, person_crop, to_input, to_planes
+from fidip.errors import DataError, DataWarning, FidipError, ImageError
+from fidip.geometry import apply_affine, crop_to_input
 from fidip.images import read_image, write_image
 from fidip.inference.photos import plan_photos, predict_photos, write_predictions
 from fidip.inference.predictor import Predictor
 from fidip.networks.card import NetworkCard
+from fidip.networks.estimation import estimate_keypoints
 from fidip.networks.pose import PoseOutput, build_pose_net
 from fidip.networks.weights import save_pose_net
 
@@ -82,6 +85,33 @@ def test_without_a_box_the_first_pose_refines_the_second(predictor):
     assert points[:, 0].max() <= x + width
     assert y <= points[:, 1].min()
     assert points[:, 1].max() <= y + height
+
+
+def test_a_box_is_cleaned_as_in_training(predictor):
+    """Validation during training and prediction in the same boxes look at the same pixels."""
+    image, _ = dots(1)
+    box = (-9.0, 20.0, 300.0, 90.0)
+    (person,) = predictor(image, [box])
+    crop = person_crop(Person(np.ones((17, 3)), box=box), SIZE, CARD.input_size, CARD.affine)
+    window = cut(image, crop, CARD.input_size, CARD.affine)
+    seen = estimate_keypoints(predictor.net, to_input(to_planes(window[None])), flip_test=False)[0].double().numpy()
+    there = apply_affine(crop_to_input(crop, CARD.input_size, CARD.affine), person.keypoints[:, :2])
+    assert np.allclose(there, seen[:, :2], atol=1e-4)
+    assert person.box == box
+
+
+def test_a_box_outside_the_image_is_refused(predictor):
+    image, _ = dots(1)
+    for box in ((500.0, 10.0, 50.0, 50.0), (10.0, 10.0, 0.0, 0.0)):
+        with pytest.raises(FidipError, match="box 2 of 2"):
+            predictor(image, [(20.0, 20.0, 100.0, 90.0), box])
+
+
+def test_a_pose_in_one_point_is_not_refined(predictor):
+    image = np.full((SIZE[1], SIZE[0], 3), COLOURS[0], np.uint8)
+    predictor.net.colours[:] = predictor.net.colours[:, :1]  # every keypoint is seen, all in the same place
+    (person,) = predictor(image)
+    assert person.box == (0.0, 0.0, *SIZE)
 
 
 def test_nothing_seen_is_a_score_of_zero(predictor):
@@ -183,6 +213,31 @@ def test_a_photo_of_another_size_than_its_truth_is_refused(tmp_path, weights, ca
     arguments = ["predict", str(photo), "--weights", weights, "--boxes", str(truth), "--out", str(tmp_path / "out")]
     assert main(arguments) == 2
     assert "photo0.png is 20x30 there, but the photo is 200x160" in capsys.readouterr().err
+
+
+def test_photos_that_share_a_name_in_the_truth_are_refused(tmp_path):
+    photos = folder_of_photos(tmp_path, 1)
+    truth = [LabelledImage(1, "a/photo0.png", *SIZE), LabelledImage(2, "b/photo0.png", *SIZE)]
+    with pytest.raises(DataError, match=r"2 images are named photo0\.png"):
+        plan_photos(photos, truth, tmp_path / "truth.json")
+
+
+def test_boxes_outside_the_image_are_left_out_and_told(tmp_path):
+    photos = folder_of_photos(tmp_path, 1)
+    boxes = [(30, 20, 120, 120), (10, 10, 0, 0), (900, 10, 40, 40)]
+    people = tuple(Person(np.ones((17, 3)), box=box, score=0.5) for box in boxes)
+    with pytest.warns(DataWarning, match=r"truth.json: 2 boxes of photo0.png"):
+        (photo,) = plan_photos(photos, [LabelledImage(1, "photo0.png", *SIZE, people)], tmp_path / "truth.json")
+    assert (photo.boxes, photo.box_scores) == (((30, 20, 120, 120),), (0.5,))
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path, weights, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (photo,) = folder_of_photos(tmp_path, 1)
+    out = tmp_path / "out"
+    assert main(["predict", str(photo), "--weights", weights, "--device", "cuda", "--out", str(out)]) == 2
+    assert "the device cuda is not available here" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_folder_in_use_is_not_written_to(tmp_path, weights, capsys):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from fidip.geometry import Crop, crop_to_heatmap, crop_to_input
 from fidip.heatmaps import encode_heatmaps
 from fidip.networks.card import NetworkCard
-from fidip.networks.estimation import estimate_keypoints
+from fidip.networks.estimation import estimate_keypoints, pose_score
 from fidip.networks.pose import PoseOutput, build_pose_net
 from fidip.skeleton import COCO_17
 
@@ -87,3 +88,8 @@ def test_the_mode_of_the_network_is_left_alone():
     assert net.training
     assert not net.backbone.stage_modules("res1")[0].training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_pose_is_scored_by_what_is_seen_of_it():
+    assert pose_score(np.array([0.9, 0.2, 0.5, -0.1])) == pytest.approx(0.7)
+    assert pose_score(np.array([0.2, 0.1])) == 0.0

@@ -119,6 +119,15 @@ def clip_box(box: Box, size: Size, convention: AffineConvention = "dark") -> Box
     return (x1, y1, x2 - x1 + last, y2 - y1 + last) if x2 > x1 and y2 > y1 else None
 
 
+def crop_of_box(box: Box, image_size: Size, input_size: Size, convention: AffineConvention = "dark") -> Crop | None:
+    """The window that a box stands for in training, validation and prediction alike: cleaned, then enlarged.
+
+    ``None`` if less than two pixels of the box lie in the image.
+    """
+    cleaned = clip_box(box, image_size, convention)
+    return None if cleaned is None else crop_around(cleaned, input_size, convention)
+
+
 def box_around(points: FloatArray, margin: float = 1.0) -> Box:  # (N, 2)
     """The smallest box around points, enlarged about its centre by ``margin``."""
     low, high = points.min(axis=0), points.max(axis=0)

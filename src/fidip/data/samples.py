@@ -27,8 +27,8 @@ from fidip.geometry import (
     Crop,
     Size,
     box_around,
-    clip_box,
     crop_around,
+    crop_of_box,
     crop_to_input,
     invert_affine,
 )
@@ -170,8 +170,7 @@ def person_crop(person: Person, image_size: Size, input_size: Size, convention: 
         if len(points) == 0:
             return None
         box = box_around(points, BOX_FROM_KEYPOINTS)
-    cleaned = clip_box(box, image_size)
-    return None if cleaned is None else crop_around(cleaned, input_size, convention)
+    return crop_of_box(box, image_size, input_size, convention)
 
 
 def cut(image: Image, crop: Crop, size: Size, convention: AffineConvention = "dark") -> Image:  # (H, W, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 from fidip.annotations import Box, LabelledImage, Person
 from fidip.coco import write_coco, write_results
 from fidip.drawing import draw_people
-from fidip.errors import DataError, ImageError
+from fidip.errors import DataError, DataWarning, ImageError
+from fidip.geometry import clip_box
 from fidip.images import image_size, read_image, write_image
-from fidip.inference.predictor import SEEN, Predictor
+from fidip.inference.predictor import Predictor
+from fidip.networks.estimation import SEEN
 from fidip.skeleton import SKELETONS
 
 LONGEST_OVERLAY = 1600
@@ -39,31 +43,35 @@ def plan_photos(paths: Sequence[Path], truth: Sequence[LabelledImage] | None, tr
     """Give every photo its id and its boxes.
 
     Without a file of boxes the ids count from 1. With one, photos are joined to its images by file name and carry their
-    ids; an image in which nobody has a box is looked at as a whole.
+    ids; an image in which nobody has a box is looked at as a whole. Boxes outside their image are left out with a
+    ``DataWarning``.
 
     Raises:
-        DataError: two photos share a file name, a photo is not in the file, or has another size there.
+        DataError: two photos share a file name, a photo is not in the file or twice, or has another size there.
         ImageError: a photo cannot be opened.
     """
-    names = [path.name for path in paths]
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(name, "", "two photos have this file name; rename one, since results are joined by name")
+    repeated = next((name for name, count in Counter(path.name for path in paths).items() if count > 1), None)
+    if repeated is not None:
+        raise DataError(repeated, "", "two photos have this file name; rename one, since results are joined by name")
     if truth is None:
         return [Photo(path, _record(path, number)) for number, path in enumerate(paths, start=1)]
     known = {Path(image.file_name).name: image for image in truth}
+    entries = Counter(Path(image.file_name).name for image in truth)
     photos = []
     for path in paths:
         if path.name not in known:
             raise DataError(
                 truth_file or "", "images", f"no image is named {path.name}; add it, or leave out the photo"
             )
+        if entries[path.name] > 1:
+            problem = f"{entries[path.name]} images are named {path.name}; rename them, since photos are joined by name"
+            raise DataError(truth_file or "", "images", problem)
         image = known[path.name]
         width, height = image_size(path)
         if (width, height) != (image.width, image.height):
             problem = f"{path.name} is {image.width}x{image.height} there, but the photo is {width}x{height}"
             raise DataError(truth_file or "", "images", problem)
-        photos.append(_with_boxes(path, image))
+        photos.append(_with_boxes(path, image, truth_file))
     return photos
 
 
@@ -82,7 +90,7 @@ def predict_photos(
         if photo.boxes is not None:
             scored = zip(people, photo.box_scores, strict=True)
             people = [replace(person, score=(person.score or 0.0) * score) for person, score in scored]
-        write_image(overlays / f"{photo.path.name}.png", draw_people(*_reduced(image, people), skeleton))
+        write_image(overlays / f"{photo.path.name}.png", draw_people(*_reduced(image, people), skeleton, SEEN))
         yield photo, people
 
 
@@ -106,8 +114,12 @@ def _record(path: Path, number: int) -> LabelledImage:
     return LabelledImage(number, path.name, width, height)
 
 
-def _with_boxes(path: Path, image: LabelledImage) -> Photo:
-    boxed = [person for person in image.people if person.box is not None and not person.crowd]
+def _with_boxes(path: Path, image: LabelledImage, truth_file: Path | None) -> Photo:
+    given = [person for person in image.people if person.box is not None and not person.crowd]
+    boxed = [person for person in given if person.box and clip_box(person.box, (image.width, image.height))]
+    if len(boxed) < len(given):
+        problem = f"{len(given) - len(boxed)} boxes of {image.file_name} have no pixel in the image, left out"
+        warnings.warn(f"{truth_file}: {problem}", DataWarning, stacklevel=3)
     boxes = tuple(person.box for person in boxed if person.box is not None)
     scores = tuple(1.0 if person.score is None else person.score for person in boxed)
     return Photo(path, image, boxes or None, scores)

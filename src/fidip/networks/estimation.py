@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fidip.heatmaps import decode_heatmaps
 from fidip.networks.pose import PoseNet
 from fidip.skeleton import SKELETONS
+
+SEEN = 0.2
+"""Confidence above which a keypoint counts as seen, as in the published evaluation; below it is a guess."""
+
+
+def pose_score(confidences: NDArray[np.floating]) -> float:  # (K,)
+    """The score of a pose: the mean confidence of the keypoints that are seen, or 0 (SimpleBaseline's rescoring)."""
+    seen = confidences[confidences > SEEN]
+    return float(seen.mean()) if len(seen) else 0.0
 
 
 @torch.inference_mode()

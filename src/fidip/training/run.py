@@ -22,6 +22,7 @@ import torch
 
 from fidip.errors import DataWarning, StorageError, WeightsError
 from fidip.files import new_folder, remove_stale_temporaries, sha256_of, storage_error, write_json, write_text
+from fidip.networks.devices import find_device
 from fidip.networks.weights import save_pose_net
 from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
 from fidip.training.events import EpochEnd, Loading, Plan, StagePlan, Watch
@@ -32,7 +33,7 @@ from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import ADAPT, Stage, lay_out, turns
 from fidip.training.stages import Learners, StepRecord
-from fidip.training.start import find_device, start_learners, start_network
+from fidip.training.start import start_learners, start_network
 from fidip.training.validation import ValidationCrops, validate
 
 CHECKPOINT = "checkpoint"

@@ -20,19 +20,6 @@ NARROWEST = 8
 """Fewest channels of a convolution that oneDNN 3 trains safely in channels-last: with 4 to 6 it corrupts the heap."""
 
 
-def find_device(name: str) -> torch.device:
-    """The device of that name. Raises ``RecipeError`` if this machine does not have it."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise RecipeError(f"no device {name!r}: choose cpu, cuda or mps") from error
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(device.type, False):
-        usable = ", ".join(kind for kind, present in available.items() if present)
-        raise RecipeError(f"the device {name} is not available here: choose {usable}")
-    return device
-
-
 def start_network(recipe: Recipe, init: Path | str | None) -> PoseNet:
     """The pose network of a recipe: from given weights, else newly initialised from the recipe's card and seed.
 

@@ -19,13 +19,10 @@ from fidip.evaluation.average_precision import evaluate
 from fidip.geometry import apply_affine, crop_to_input, invert_affine
 from fidip.images import read_image
 from fidip.networks.card import NetworkCard
-from fidip.networks.estimation import estimate_keypoints
+from fidip.networks.estimation import estimate_keypoints, pose_score
 from fidip.networks.pose import PoseNet
 from fidip.skeleton import SKELETONS
 from fidip.training.inputs import LabelledSet
-
-SEEN = 0.2
-"""Maxima above this count towards a person's score, as in the published evaluation."""
 
 BATCH = 64
 
@@ -73,13 +70,8 @@ def validate(net: PoseNet, crops: ValidationCrops, device: torch.device) -> dict
     people: dict[int, list[Person]] = {}
     for estimate, affine, image_id in zip(np.concatenate(estimates), crops.to_image, crops.image_ids, strict=True):
         keypoints = np.column_stack([apply_affine(affine, estimate[:, :2]), estimate[:, 2]])
-        people.setdefault(image_id, []).append(Person(keypoints, score=_score(keypoints[:, 2])))
+        people.setdefault(image_id, []).append(Person(keypoints, score=pose_score(keypoints[:, 2])))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the areas' defects were told when the set was loaded
         result = evaluate(crops.images, people, area=crops.area, skeleton=SKELETONS[net.card.skeleton], resamples=0)
     return {"AP": result.AP, "AP50": result.AP50, "AP75": result.AP75, "AR": result.AR, "area": result.area}
-
-
-def _score(confidences: FloatArray) -> float:
-    seen = confidences[confidences > SEEN]
-    return float(seen.mean()) if len(seen) else 0.0
