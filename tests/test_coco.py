@@ -225,7 +225,6 @@ def test_results_round_trip(tmp_path):
         ({"score": None}, "[1].score: expected a finite number, found None"),
         ({"category_id": 3}, "[1].category_id: expected 1 (person), found 3"),
         ({"keypoints": [0.5] * 54}, "[1].keypoints: expected 51 numbers, found 54"),
-        ({}, "[1]: the same detection stands in the file twice"),
     ],
 )
 def test_result_errors_name_the_place(tmp_path, change, message):
@@ -236,6 +235,15 @@ def test_result_errors_name_the_place(tmp_path, change, message):
     with pytest.raises(DataError) as caught:
         read_results(path, images)
     assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_repeated_results_are_kept_and_told(tmp_path):
+    images = read_coco(written(tmp_path, document()))
+    result = {"image_id": 4, "category_id": 1, "keypoints": [0.5] * 51, "score": 0.9}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([result, result]))
+    with pytest.warns(DataWarning, match="1 detections stand in the file more than once"):
+        assert len(read_results(path, images)[4]) == 2
 
 
 def test_images_are_found_beside_the_file_or_in_a_named_folder(tmp_path):

@@ -105,7 +105,8 @@ def read_results(
 ) -> dict[int, list[Person]]:
     """Read a COCO result file: predicted people by image id, in the file's order; images without any are absent.
 
-    The third value of a keypoint is its confidence (COCO ignores it), the person's ``score`` is required.
+    The third value of a keypoint is its confidence (COCO ignores it), the person's ``score`` is required. A detection
+    that is repeated is kept, with a ``DataWarning``: people who share a box have the same.
     """
     path = Path(path)
     content = read_json(path)
@@ -114,6 +115,7 @@ def read_results(
     known = {image.id for image in images}
     people: dict[int, list[Person]] = {}
     seen: set[tuple[int, float, bytes]] = set()
+    repeated = 0
     for i, value in enumerate(content):
         fields = Fields.of(path, f"[{i}]", value)
         image_id = fields.integer("image_id")
@@ -125,11 +127,13 @@ def read_results(
         keypoints = fields.numbers("keypoints", 3 * len(skeleton)).reshape(-1, 3)
         score = fields.number("score")
         fingerprint = (image_id, score, keypoints.tobytes())
-        if fingerprint in seen:
-            raise DataError(path, fields.where, "the same detection stands in the file twice; remove one")
+        repeated += fingerprint in seen
         seen.add(fingerprint)
         box = _read_box(fields) if "bbox" in fields else None
         people.setdefault(image_id, []).append(Person(keypoints, box=box, score=score))
+    if repeated:
+        problem = f"{repeated} detections stand in the file more than once, kept: at most one of them can be right"
+        warnings.warn(f"{path}: {problem}", DataWarning, stacklevel=2)
     return people
 
 
