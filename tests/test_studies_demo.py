@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fidip.cli import main
-from fidip.errors import StorageError
+from fidip.errors import RecipeError, StorageError
 from fidip.recipes import RECIPES
 from fidip.studies import demo as demo_module
 from fidip.studies.demo import DemoSize, demo_arms, demo_facts, run_demo
@@ -77,6 +77,12 @@ def test_another_demo_is_not_mixed_in(finished, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(StorageError, match=r"not empty and not a demo's folder"):
         run_demo(tmp_path, 0, TINY, 2, lambda *_: None)
+
+
+def test_a_negative_seed_is_refused_before_anything_is_rendered(tmp_path):
+    with pytest.raises(RecipeError, match="--seed -1: a seed is 0 or more"):
+        run_demo(tmp_path / "demo", -1, TINY, 2, lambda *_: None)
+    assert not (tmp_path / "demo").exists()
 
 
 def test_arms_differ_in_nothing_but_what_their_row_is_about(tmp_path):

@@ -10,9 +10,11 @@ import queue
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import torch
 from fidip.annotations import FloatArray, LabelledImage, Person
 from fidip.coco import write_results
 from fidip.data.samples import cut, person_crop
-from fidip.errors import DataWarning
+from fidip.errors import DataWarning, FidipError, TrainingError
 from fidip.files import atomic_write
 from fidip.images import read_image
 from fidip.inference.predictor import Predictor
@@ -78,18 +80,28 @@ def run_arms(
     kept. ``watch`` is told the arm's name and the record of every step.
 
     Raises:
-        FidipError: whatever the training or the prediction raises.
+        FidipError: whatever the training or the prediction raises, or a process was ended from outside. The other
+            arms then stop at their next step.
     """
     context = get_context("spawn")
     steps: Queue[tuple[str, StepRecord]] = context.Queue()
+    stop = context.Event()
     with (
         single_threaded_children(),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(steps,)) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(steps, stop)) as pool,
     ):
         jobs = {arm.name: pool.submit(_run_arm, arm, test, held_out, out) for arm in arms}
-        for name, record in _steps(steps, list(jobs.values())):
-            watch(name, record)
-        return {name: job.result() for name, job in jobs.items()}
+        try:
+            for name, record in _steps(steps, list(jobs.values())):
+                watch(name, record)
+            return {name: job.result() for name, job in jobs.items()}
+        except BrokenProcessPool as error:
+            problem = "a worker process was ended from outside, perhaps for want of memory"
+            raise FidipError(f"{out}: {problem}; run the same command again to go on") from error
+        finally:
+            stop.set()
+            for job in jobs.values():
+                job.cancel()
 
 
 def _steps(steps: Queue[Any], jobs: list[Future[Measured]]) -> Iterator[tuple[str, StepRecord]]:
@@ -99,17 +111,16 @@ def _steps(steps: Queue[Any], jobs: list[Future[Measured]]) -> Iterator[tuple[st
         except queue.Empty:
             failed = next((job for job in jobs if job.done() and job.exception() is not None), None)
             if failed is not None:
-                for job in jobs:
-                    job.cancel()
                 failed.result()
 
 
-_worker_steps: Queue[tuple[str, StepRecord]] | None = None
+_worker: list[tuple[Queue[tuple[str, StepRecord]], Event]] = []
+"""How this process tells its steps and hears that it is to stop, once it is started."""
 
 
-def _start(steps: Queue[tuple[str, StepRecord]]) -> None:
-    global _worker_steps  # noqa: PLW0603 - a queue can only be handed to a process when it starts
-    _worker_steps = steps
+def _start(steps: Queue[tuple[str, StepRecord]], stop: Event) -> None:
+    steps.cancel_join_thread()  # records that nobody reads any more must not keep the process from ending
+    _worker.append((steps, stop))
     torch.set_num_threads(1)
 
 
@@ -136,8 +147,11 @@ def _train(arm: Arm, recipe: Recipe, folder: Path) -> Path:
         return None if path is None else LabelledSet.read(path)
 
     def tell(event: object) -> None:
-        if isinstance(event, StepRecord) and _worker_steps is not None:
-            _worker_steps.put((arm.name, event))
+        ((steps, stop),) = _worker
+        if stop.is_set():
+            raise TrainingError(f"{arm.name}: stopped, since another network could not be trained")
+        if isinstance(event, StepRecord):
+            steps.put((arm.name, event))
 
     adults = None if arm.adults is None else (LabelledSet.read(arm.adults[0]), LabelledSet.read(arm.adults[1]))
     inputs = Inputs(read(arm.real), read(arm.synthetic), read(arm.validation), adults, arm.init)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from fidip.coco import read_coco, read_results
-from fidip.errors import StorageError
+from fidip.errors import RecipeError, StorageError
 from fidip.evaluation.average_precision import EvaluationResult, evaluate
 from fidip.evaluation.statistics import PairedDifference, paired_difference
 from fidip.files import read_json, write_json
@@ -81,8 +81,11 @@ def run_demo(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) -
     """Render, train, measure. A demo that was killed goes on where it stood; one that is finished is read again.
 
     Raises:
+        RecipeError: the seed is negative.
         StorageError: the folder holds a demo with other settings, or cannot be written to.
     """
+    if seed < 0:
+        raise RecipeError(f"--seed {seed}: a seed is 0 or more")
     _claim(out, {"seed": seed, **asdict(size)})
     seconds: dict[str, float] = {}
     started = perf_counter()
