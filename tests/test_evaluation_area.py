@@ -35,6 +35,13 @@ def test_a_missing_area_names_the_policy_to_use():
     assert areas_of(image_of(5000.0, None), "bbox") == pytest.approx([8000, 9680])
 
 
+@pytest.mark.parametrize("policy", ["file", "bbox"])
+def test_who_has_neither_area_nor_box_is_not_sent_to_another_policy(policy):
+    image = LabelledImage(7, "a.jpg", 640, 480, (Person(np.full((17, 3), 2.0)),))
+    with pytest.raises(DataError, match=r"person 1 of 1 has no .*: add its area or its box"):
+        areas_of(image, policy)
+
+
 @pytest.mark.parametrize("box", [None, (3.0, 4.0, 0.0, 50.0)])
 def test_a_missing_or_empty_box_names_the_policy_to_use(box):
     image = LabelledImage(7, "a.jpg", 640, 480, (Person(np.full((17, 3), 2.0), box=box, area=50.0),))

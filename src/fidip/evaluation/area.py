@@ -48,10 +48,12 @@ def areas_of(image: LabelledImage, policy: AreaPolicy) -> FloatArray:  # (N,)
     """
     areas = [person_area(person, policy) for person in image.people]
     if None in areas:
-        problem = {"file": "has no area: evaluate with the area policy bbox or 0.53bbox"}.get(
-            policy, "has no box, or one of no size, to take the area of: evaluate with the area policy file"
-        )
-        raise DataError("truth", f"image {image.id}", f"person {areas.index(None) + 1} of {len(areas)} {problem}")
+        number = areas.index(None)
+        lacks = "has no area" if policy == "file" else "has no box, or one of no size, to take the area of"
+        others: tuple[AreaPolicy, ...] = ("bbox", "0.53bbox") if policy == "file" else ("file",)
+        possible = [other for other in others if person_area(image.people[number], other) is not None]
+        remedy = f"evaluate with the area policy {' or '.join(possible)}" if possible else "add its area or its box"
+        raise DataError("truth", f"image {image.id}", f"person {number + 1} of {len(areas)} {lacks}: {remedy}")
     return np.array(areas, dtype=np.float64)
 
 
