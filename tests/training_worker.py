@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
 import torch
 
 from fidip.annotations import Domain
+from fidip.training.events import Event
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.run import train
+from fidip.training.stages import StepRecord
 from figures import RECIPE, figure_set
 
 SETS = {
@@ -23,8 +27,6 @@ SETS = {
     "as": (4, Domain.SYNTHETIC, 2),
 }
 """Folders of drawn figures: how many, of which domain, from which seed."""
-
-MOMENTS = (0.2, 1.5)  # seconds after which a process is killed; a whole run takes about one
 
 
 def draw_figures(folder: Path) -> None:
@@ -42,28 +44,45 @@ def inputs_in(folder: Path) -> Inputs:
 def train_and_kill(folder: Path, out: Path, kills: int, moments: Random) -> None:
     """Train with a checkpoint after every step, ``kill -9`` the process so many times, and let it end.
 
-    The processes fork from one that has loaded torch, except on Windows, where each loads it anew.
+    A process is killed a few hundredths of a second after one of its next steps: while it learns, writes or validates,
+    however slow the machine is. The processes fork from one that has loaded torch, except on Windows, where each loads
+    it anew.
     """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     context.set_forkserver_preload(["training_worker"])
     while kills:
-        worker = context.Process(target=_train, args=(folder, out))
+        killed = False
+        steps, told = context.Pipe(duplex=False)
+        worker = context.Process(target=_train, args=(folder, out, told))
         worker.start()
-        worker.join(moments.uniform(*MOMENTS))
-        if worker.is_alive():
+        told.close()
+        try:
+            for _ in range(moments.randint(1, 4)):
+                steps.recv()
+            time.sleep(moments.uniform(0, 0.06))
             worker.kill()
-            worker.join()
+            killed = True
+        except EOFError:  # it came to its end before
+            pass
+        worker.join()
+        steps.close()
+        if worker.exitcode == 0:
+            shutil.rmtree(out)  # begin another run
+        else:
+            assert killed, f"the training failed with exit code {worker.exitcode}"
             kills -= 1
-        else:  # it came to its end: begin another run
-            assert worker.exitcode == 0
-            shutil.rmtree(out)
-    worker = context.Process(target=_train, args=(folder, out))
+    worker = context.Process(target=_train, args=(folder, out, None))
     worker.start()
     worker.join()
     assert worker.exitcode == 0
 
 
-def _train(folder: Path, out: Path) -> None:
+def _train(folder: Path, out: Path, told: Connection | None) -> None:
     torch.set_num_threads(1)
-    train(replace(RECIPE, save_every=1), inputs_in(folder), out, resume=True)
+
+    def tell(event: Event) -> None:
+        if told is not None and isinstance(event, StepRecord):
+            told.send(event.step)
+
+    train(replace(RECIPE, save_every=1), inputs_in(folder), out, resume=True, watch=tell)
