@@ -25,7 +25,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "neck_bend": (-40, 40),
     "neck_twist": (-85, 85),
     "shoulder_elevation": (-35, 180),  # in the frontal plane: 0 hangs, 90 sideways, 180 up
-    "shoulder_reach": (-60, 90),  # out of the frontal plane: 90 straight ahead
+    "shoulder_reach": (-60, 85),  # out of the frontal plane; 90, straight ahead, would leave the elevation undefined
     "shoulder_rotation": (-95, 95),  # inwards
     "elbow_flexion": (0, 150),
     "forearm_pronation": (-95, 90),

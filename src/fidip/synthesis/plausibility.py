@@ -107,7 +107,7 @@ def penetration_faults(body: BodyModel, vertices: NDArray[np.float32], deepest: 
     normals = vertex_normals(vertices, body.faces, around)
     trees = [cKDTree(vertices[indices]) for indices in own]
     low, high = (np.stack([end(vertices[indices], 0) for indices in own]) for end in (np.min, np.max))
-    found: dict[tuple[int, int], float] = {}
+    found: dict[frozenset[int], tuple[float, int, int]] = {}
     for part, indices in enumerate(own):
         strangers = [other for other in range(len(PARTS)) if not _neighbours(part, other)]
         points = vertices[indices[::PROBES]]
@@ -125,11 +125,11 @@ def penetration_faults(body: BodyModel, vertices: NDArray[np.float32], deepest: 
             depth = float((vertices[vertex] - point) @ normals[vertex])
             # Inside, the way to the nearest surface runs along its normal; otherwise the point is off an edge.
             if depth > deepest and depth > 0.5 * distances[closest[row]][row] and not _neighbours(part, other):
-                pair = (min(part, other), max(part, other))
-                found[pair] = max(found.get(pair, 0.0), depth)
+                pair = frozenset((part, other))
+                found[pair] = max(found.get(pair, (0.0, part, other)), (depth, part, other))
     return tuple(
-        Fault("self-penetration", f"{PARTS[first]} {depth * 1000:.0f} mm into {PARTS[second]}")
-        for (first, second), depth in found.items()
+        Fault("self-penetration", f"{PARTS[inner]} {depth * 1000:.0f} mm into {PARTS[outer]}")
+        for depth, inner, outer in found.values()
     )
 
 
@@ -174,7 +174,7 @@ def acceptance(
 
 def _reason(fault: Fault) -> str:
     words = fault.detail.split(" ")
-    return f"{words[0]} in {words[-1]}" if fault.check == "self-penetration" else fault.check
+    return " in ".join(sorted((words[0], words[-1]))) if fault.check == "self-penetration" else fault.check
 
 
 def _toppling(pose: Pose, tilt: float) -> tuple[Fault, ...]:

@@ -68,7 +68,7 @@ RANGES: dict[Population, dict[Posture, Ranges]] = {
         },
         "crawling": {
             "lean": (72, 92), "spine_flexion": (-15, 10), "neck_flexion": (-50, -5), "neck_twist": (-40, 40),
-            "shoulder_elevation": (0, 20), "shoulder_reach": (60, 90), "shoulder_rotation": (-15, 25),
+            "shoulder_elevation": (0, 20), "shoulder_reach": (58, 85), "shoulder_rotation": (-15, 25),
             "elbow_flexion": (5, 25), "forearm_pronation": (40, 80), "finger_curl": (0, 20),
             "hip_flexion": (65, 105), "hip_abduction": (4, 20), "hip_rotation": (0, 15), "knee_flexion": (75, 105),
             "ankle_flexion": (30, 55), "ankle_inversion": (0, 15),
