@@ -151,8 +151,10 @@ def test_images_of_skipped_people_are_not_opened(tmp_path) -> None:
 def test_without_a_box_one_is_drawn_around_the_keypoints() -> None:
     points = np.array([[100.0, 100.0], [140, 180]])
     drawn = person_crop(person(points), (300, 240), SIZE, "dark")
-    given_box = person_crop(person(points, box=(95.0, 90.0, 50.0, 100.0)), (300, 240), SIZE, "dark")
-    assert drawn == given_box == crop_around((95.0, 90.0, 50.0, 100.0), SIZE)
+    box = (94.875, 89.875, 1.25 * 41, 1.25 * 81)
+    given_box = person_crop(person(points, box=box), (300, 240), SIZE, "dark")
+    assert drawn == given_box == crop_around(box, SIZE)
+    assert person_crop(person(points + [[0, 0], [-39.5, -79.5]]), (300, 240), SIZE, "dark") is None  # within a pixel
 
 
 def test_half_body_windows_as_dark_draws_them() -> None:

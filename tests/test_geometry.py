@@ -206,8 +206,16 @@ def test_cleaned_boxes_lie_in_the_image_and_stay(box):
 
 def test_box_around_points():
     points = np.array([[3.0, 9.0], [13.0, 5.0], [7.0, 7.0]])
-    assert box_around(points) == (3, 5, 10, 4)
-    assert box_around(points, 1.5) == (0.5, 4, 15, 6)
+    assert box_around(points) == (3, 5, 11, 5)  # columns 3 to 13, rows 5 to 9
+    assert box_around(points, 1.5) == (0.25, 3.75, 16.5, 7.5)
+    assert box_around(points[:1]) == (3, 9, 1, 1)
+
+
+def test_the_window_of_a_box_around_points_is_centred_on_them():
+    points = np.array([[20.0, 30.0], [60.0, 90.0]])
+    for margin in (1.0, 1.25):
+        assert crop_around(box_around(points, margin), (192, 256)).center == (40, 60)
+    assert clip_box(box_around(np.array([[0.0, 0.0], [99.0, 79.0]])), (100, 80)) == (0, 0, 100, 80)
 
 
 @given(st.integers(1, 5000), st.integers(0, 2**32 - 1))

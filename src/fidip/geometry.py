@@ -129,7 +129,12 @@ def crop_of_box(box: Box, image_size: Size, input_size: Size, convention: Affine
 
 
 def box_around(points: FloatArray, margin: float = 1.0) -> Box:  # (N, 2)
-    """The smallest box around points, enlarged about its centre by ``margin``."""
+    """The smallest box that holds the pixels of some points, enlarged about its centre by ``margin``.
+
+    Like any box it begins at the centre of its first pixel and is as large as it has pixels: a single point has a box
+    of one pixel.
+    """
     low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, (high - low) / 2 * margin
-    return (float(middle[0] - half[0]), float(middle[1] - half[1]), float(2 * half[0]), float(2 * half[1]))
+    size = (high - low + 1) * margin
+    corner = (low + high - (size - 1)) / 2
+    return (float(corner[0]), float(corner[1]), float(size[0]), float(size[1]))

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fidip.annotations import Domain, FloatArray, LabelledImage, Person
+from fidip.annotations import Box, Domain, FloatArray, LabelledImage, Person
 from fidip.errors import DataError
 from fidip.geometry import (
     AffineConvention,
@@ -152,7 +152,7 @@ def load_samples(
                 windows[i] = crop
         if windows:
             pixels = read_image(path)
-            _check_size(image, pixels, path)
+            check_size(image, pixels, path)
             for i, crop in windows.items():
                 samples.append(_sample(pixels, image.people[i], crop, input_size, reach, domain, str(path)))
         progress(done)
@@ -166,11 +166,15 @@ def person_crop(person: Person, image_size: Size, input_size: Size, convention: 
     """
     box = person.box
     if box is None:
-        points = person.keypoints[person.labelled, :2]
-        if len(points) == 0:
-            return None
-        box = box_around(points, BOX_FROM_KEYPOINTS)
-    return crop_of_box(box, image_size, input_size, convention)
+        box = box_of_keypoints(person.keypoints[person.labelled, :2])
+    return None if box is None else crop_of_box(box, image_size, input_size, convention)
+
+
+def box_of_keypoints(points: FloatArray) -> Box | None:  # (N, 2)
+    """The box that one would draw by hand around a pose; ``None`` if its keypoints all lie within one pixel."""
+    if len(points) == 0 or np.ptp(points, axis=0).max() < 1:
+        return None
+    return box_around(points, BOX_FROM_KEYPOINTS)
 
 
 def cut(image: Image, crop: Crop, size: Size, convention: AffineConvention = "dark") -> Image:  # (H, W, 3)
@@ -212,7 +216,8 @@ def _reason_to_skip(person: Person, unlabelled: bool) -> str:
     return "" if unlabelled or person.labelled.any() else "no labelled keypoint"
 
 
-def _check_size(image: LabelledImage, pixels: Image, path: Path) -> None:
+def check_size(image: LabelledImage, pixels: Image, path: Path) -> None:  # pixels (H, W, 3)
+    """Raise ``DataError`` if an image has another size than its annotation says."""
     height, width = pixels.shape[:2]
     if (width, height) != (image.width, image.height):
         problem = (
@@ -241,8 +246,8 @@ def half_body_crops(keypoints: FloatArray, input_size: Size) -> tuple[Crop, ...]
         points = half[half[:, 2] > 0, :2]
         if len(points) > 2:
             center = points.mean(axis=0)
-            box = box_around(points)
-            grown = crop_around(box, input_size, margin=HALF_BODY_MARGIN)
+            width, height = np.ptp(points, axis=0).tolist()  # from centre to centre, as DARK measures here
+            grown = crop_around((0.0, 0.0, width, height), input_size, margin=HALF_BODY_MARGIN)
             if grown.size[0] > 2:
                 crops.append(Crop((float(center[0]), float(center[1])), grown.size))
     return tuple(crops)

@@ -10,18 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from fidip.annotations import Box, FloatArray, Person
-from fidip.data.samples import BOX_FROM_KEYPOINTS, cut
+from fidip.data.samples import box_of_keypoints, cut
 from fidip.errors import FidipError
-from fidip.geometry import (
-    Crop,
-    Size,
-    apply_affine,
-    box_around,
-    crop_around,
-    crop_of_box,
-    crop_to_input,
-    invert_affine,
-)
+from fidip.geometry import Crop, Size, apply_affine, crop_around, crop_of_box, crop_to_input, invert_affine
 from fidip.networks.devices import find_device
 from fidip.networks.estimation import SEEN, estimate_keypoints, pose_score
 from fidip.networks.pose import PoseNet
@@ -97,4 +88,4 @@ def _box_of_pose(keypoints: FloatArray, size: Size) -> Box | None:
     """The box around what was seen of a pose inside the image; ``None`` if too little was seen."""
     seen = keypoints[keypoints[:, 2] > SEEN, :2]
     inside = np.clip(seen, 0, np.array(size) - 1)
-    return box_around(inside, BOX_FROM_KEYPOINTS) if len(seen) >= ENOUGH_TO_REFINE else None
+    return box_of_keypoints(inside) if len(seen) >= ENOUGH_TO_REFINE else None
