@@ -45,7 +45,7 @@ def test_who_has_neither_area_nor_box_is_not_sent_to_another_policy(policy):
 @pytest.mark.parametrize("box", [None, (3.0, 4.0, 0.0, 50.0)])
 def test_a_missing_or_empty_box_names_the_policy_to_use(box):
     image = LabelledImage(7, "a.jpg", 640, 480, (Person(np.full((17, 3), 2.0), box=box, area=50.0),))
-    with pytest.raises(DataError, match=r"person 1 of 1 has no box, or one of no size, .* policy file"):
+    with pytest.raises(DataError, match=r"person 1 of 1 has no box, or one of no size, .* policy file, or add its box"):
         areas_of(image, "0.53bbox")
     assert areas_of(image, "file") == pytest.approx([50])
 

@@ -44,7 +44,7 @@ def areas_of(image: LabelledImage, policy: AreaPolicy) -> FloatArray:  # (N,)
     """The area of everybody in an image under a policy.
 
     Raises:
-        DataError: somebody has no area, or no box, for this policy; the message names the policy to use instead.
+        DataError: somebody has no area, or no box, for this policy; the message names what to do.
     """
     areas = [person_area(person, policy) for person in image.people]
     if None in areas:
@@ -52,7 +52,9 @@ def areas_of(image: LabelledImage, policy: AreaPolicy) -> FloatArray:  # (N,)
         lacks = "has no area" if policy == "file" else "has no box, or one of no size, to take the area of"
         others: tuple[AreaPolicy, ...] = ("bbox", "0.53bbox") if policy == "file" else ("file",)
         possible = [other for other in others if person_area(image.people[number], other) is not None]
-        remedy = f"evaluate with the area policy {' or '.join(possible)}" if possible else "add its area or its box"
+        wanted = "area" if policy == "file" else "box"
+        instead = f"evaluate with the area policy {' or '.join(possible)}, or add its {wanted}"
+        remedy = instead if possible else "add its area or its box"
         raise DataError("truth", f"image {image.id}", f"person {number + 1} of {len(areas)} {lacks}: {remedy}")
     return np.array(areas, dtype=np.float64)
 

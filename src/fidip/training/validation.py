@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from fidip.annotations import FloatArray, LabelledImage, Person
-from fidip.data.samples import cut, person_crop, to_input, to_planes
+from fidip.data.samples import check_size, cut, person_crop, to_input, to_planes
 from fidip.errors import DataError, DataWarning
-from fidip.evaluation.area import AreaPolicy, choose_area
+from fidip.evaluation.area import AreaPolicy, areas_of, choose_area
 from fidip.evaluation.average_precision import evaluate
 from fidip.geometry import apply_affine, crop_to_input, invert_affine
 from fidip.images import read_image
@@ -42,12 +42,14 @@ def load_validation(labelled: LabelledSet, card: NetworkCard, progress: Callable
     """Decode the validation images and cut out the people with a label.
 
     Raises:
-        DataError: nobody is labelled.
+        DataError: nobody is labelled, somebody has no area, or an image has another size than its annotation says.
         ImageError: an image cannot be read.
     """
+    area = _area(labelled)
     crops, affines, ids = [], [], []
     for done, (image, path) in enumerate(zip(labelled.images, labelled.paths, strict=True), start=1):
         pixels = read_image(path)
+        check_size(image, pixels, path)
         for person in image.people:
             crop = person_crop(person, (image.width, image.height), card.input_size, card.affine)
             if crop is not None and not person.crowd and person.labelled.any():
@@ -57,8 +59,18 @@ def load_validation(labelled: LabelledSet, card: NetworkCard, progress: Callable
         progress(done)
     if not crops:
         raise DataError(labelled.file, "annotations", "nobody has a labelled keypoint; nothing can be validated")
-    area = choose_area(labelled.images)
     return ValidationCrops(labelled.images, area, np.stack(crops), np.stack(affines), tuple(ids))
+
+
+def _area(labelled: LabelledSet) -> AreaPolicy:
+    """The policy for a set; whoever lacks what it needs is told before the first epoch, not after it."""
+    policy = choose_area(labelled.images)
+    for image in labelled.images:
+        try:
+            areas_of(image, policy)
+        except DataError as error:
+            raise DataError(labelled.file, error.where, error.problem) from error
+    return policy
 
 
 def validate(net: PoseNet, crops: ValidationCrops, device: torch.device) -> dict[str, Any]:
