@@ -62,20 +62,22 @@ ADULT_SMALL = Recipe(
 
 INFANT_SMALL = Recipe(
     name="infant-small",
-    source="ours: the demo's adaptation of adult-small",
+    source="ours: the demo's adaptation of adult-small, as much as two CPU cores learn in two minutes an arm",
     backbone="resnet-18",
-    epochs=10,
-    steps_per_epoch=35,  # 350 steps of 32, as in the study of λ
-    batch_size=32,
-    learning_rate=1e-3,
+    epochs=8,
+    steps_per_epoch=60,
+    batch_size=16,  # twice the steps of 32 at the same cost
+    learning_rate=1e-3,  # paper §5.2
     cosine=True,
     warmup_steps=20,
     classifier="pooled",
-    domain_weight=0.0005,  # the paper's; gives 0.2 to 0.5 of the pose gradient at the features
+    domain_weight=0.0005,  # the paper's
     domain_ramp=2.0,
-    pretrain=Pretrain(epochs=2, batch_size=64),
+    pretrain=Pretrain(epochs=4, batch_size=64),
     synthetic_share=0.5,
-    augmentation=VARIED,
+    augmentation=replace(  # milder, for a short run
+        VARIED, scale=0.25, brightness=0.15, contrast=0.15, saturation=0.15, occlusion_probability=0.0
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -85,5 +87,4 @@ RECIPES: dict[str, Recipe] = {
     ),
     "adult-small": ADULT_SMALL,
     "infant-small": INFANT_SMALL,
-    "demo": replace(INFANT_SMALL, name="demo", epochs=4, pretrain=Pretrain(epochs=1, batch_size=64)),
 }

@@ -33,7 +33,7 @@ def demo(
     from fidip.cli.progress import phases
     from fidip.files import write_text
     from fidip.studies.demo import FULL, QUICK, demo_facts, run_demo
-    from fidip.studies.demo_report import demo_report, demo_table
+    from fidip.studies.demo_report import demo_findings, demo_report, demo_table
 
     started = perf_counter()
     with phases() as show:
@@ -45,5 +45,6 @@ def demo(
     for row in table.rows:
         shown.add_row(*row)
     Console().print(shown)
+    print(*demo_findings(result), sep="\n")
     write_report(json, {name: found.to_json() for name, found in result.evaluated.items()} | {"facts": facts})
     print(f"{perf_counter() - started:.0f} s; open {out / 'report.html'} in a browser")

@@ -22,7 +22,8 @@ from fidip.coco import read_coco, read_results
 from fidip.errors import RecipeError, StorageError
 from fidip.evaluation.average_precision import EvaluationResult, evaluate
 from fidip.evaluation.statistics import PairedDifference, paired_difference
-from fidip.files import read_json, write_json
+from fidip.files import output_folder, read_json, write_json
+from fidip.networks.weights import weights_sha256
 from fidip.recipes import RECIPES
 from fidip.studies.arms import Arm, Measured, run_arms
 from fidip.synthesis.generate import generate
@@ -52,7 +53,7 @@ class DemoSize:
 
 
 FULL = DemoSize(
-    synthetic=600, real=60, validation=40, test=320, held_out=100, adults=120, epochs=8, steps_per_epoch=40
+    synthetic=500, real=60, validation=40, test=300, held_out=80, adults=80, epochs=8, steps_per_epoch=60
 )  # fmt: skip
 QUICK = DemoSize(synthetic=64, real=20, validation=8, test=40, held_out=20, adults=24, epochs=2, steps_per_epoch=8)
 IMAGE_SIZE = (192, 192)
@@ -86,7 +87,8 @@ def run_demo(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) -
     """
     if seed < 0:
         raise RecipeError(f"--seed {seed}: a seed is 0 or more")
-    _claim(out, {"seed": seed, **asdict(size)})
+    made_with = {"adult-small": weights_sha256("adult-small"), "fidip": versions()["fidip"]}
+    _claim(out, {"seed": seed, **asdict(size), **made_with})
     seconds: dict[str, float] = {}
     started = perf_counter()
     data = _render(out / "data", seed, size, workers, watch)
@@ -161,8 +163,7 @@ def _steps(recipe: Recipe) -> int:
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     file = out / SETTINGS
     if not file.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
+        if any(output_folder(out).iterdir()):
             raise StorageError(f"{out}: not empty and not a demo's folder; choose another --out")
         write_json(file, settings)
     elif read_json(file) != settings:
@@ -170,7 +171,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
 
 
 def _render(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) -> dict[str, Path]:
-    """Render every set once. The seeds of the sets are far apart, so that no body is drawn twice."""
+    """Render every set once. Each has a seed of its own, so that no body is drawn twice."""
     parts = {
         "test": ("infant-photo", size.test, TEST_SEED),
         "real": ("infant-photo", size.real, 10 * seed + 1),

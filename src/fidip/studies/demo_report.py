@@ -71,7 +71,7 @@ def demo_report(result: DemoResult, footer: Mapping[str, str]) -> str:
     show = _Shown(truth, [str(path) for path in paths], predictions, oks)
     sections = [
         Section("What was compared", [_domains_text(result), _domain_pictures(result)]),
-        Section("The result", [demo_table(result), _finding(result), _ratio_text(result)]),
+        Section("The result", [demo_table(result), *demo_findings(result)]),
         Section("How the training went", [_curves(result)]),
         Section("Do the features still tell the domains apart?", _features(result)),
         Section("Poses", ["From good to middling, by the similarity (OKS) of FiDIP's pose.", _poses(show, typical)]),
@@ -148,8 +148,12 @@ def _domains_text(result: DemoResult) -> str:
     )
 
 
+def demo_findings(result: DemoResult) -> tuple[str, str]:
+    """The table in words, whatever it says, and the ratio of the two gradients."""
+    return _finding(result), _ratio_text(result)
+
+
 def _finding(result: DemoResult) -> str:
-    """The table in words, whatever it says."""
     source, both, fidip = (result.evaluated[name].AP for name in ("source", "both", "fidip"))
     gain = (
         f"Adapting the source network to infants moves its AP from {_percent(source)} to {_percent(both)} with both "
