@@ -19,7 +19,6 @@ import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import fidip.networks
@@ -41,7 +40,6 @@ HELD_OUT = ("adult-photo", 8_000_003, 200)
 
 def adult(out: Path, count: int, workers: int) -> dict[str, Any]:
     """Train the source network of the demo on rendered adults."""
-    started = perf_counter()
     for part, (style, seed) in ADULTS.items():
         generate(out / part, count, style, IMAGE_SIZE, seed, workers)
     style, seed, held_out = HELD_OUT
@@ -55,7 +53,6 @@ def adult(out: Path, count: int, workers: int) -> dict[str, Any]:
         "seed": recipe.seed,
         "data": {part: f"{count} of {style}, seed {seed}" for part, (style, seed) in ADULTS.items()},
         "chosen": "the best AP on 200 held-out adults",
-        "hours": round((perf_counter() - started) / 3600, 2),
     }
     description = "Adults, rendered: the source network that the demo adapts to infants. It has seen no photograph."
     return embed(result.weights, "adult-small", description, facts, sets["validation"])
@@ -102,7 +99,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("adult")
     one.add_argument("--out", type=Path, default=Path("runs/adult-small"))
-    one.add_argument("--count", type=int, default=2500, help="adults of each kind")
+    one.add_argument("--count", type=int, default=1500, help="adults of each kind")
     one.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     two = commands.add_parser("infant")
     two.add_argument("--demo", type=Path, default=Path("runs/demo"))
