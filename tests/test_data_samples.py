@@ -154,7 +154,8 @@ def test_without_a_box_one_is_drawn_around_the_keypoints() -> None:
     box = (94.875, 89.875, 1.25 * 41, 1.25 * 81)
     given_box = person_crop(person(points, box=box), (300, 240), SIZE, "dark")
     assert drawn == given_box == crop_around(box, SIZE)
-    assert person_crop(person(points + [[0, 0], [-39.5, -79.5]]), (300, 240), SIZE, "dark") is None  # within a pixel
+    within_a_pixel = np.array([[100.0, 100.0], [100.5, 100.5]])
+    assert person_crop(person(within_a_pixel), (300, 240), SIZE, "dark") is None
 
 
 def test_half_body_windows_as_dark_draws_them() -> None:

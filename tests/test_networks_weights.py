@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import struct
@@ -25,6 +26,7 @@ from fidip.networks.weights import (
     read_foreign,
     save_pose_net,
     to_published_names,
+    weights_sha256,
 )
 from network_states import changed, randomised, snapshot
 
@@ -218,6 +220,10 @@ def test_names_are_those_of_the_files_in_the_package(
     save_pose_net(net, folder / "tiny.safetensors", half=True)
     assert weights.embedded_names() == ("tiny",)
     assert load_pose_net("tiny").card == net.card
+    assert weights_sha256("tiny") == hashlib.sha256((folder / "tiny.safetensors").read_bytes()).hexdigest()
+    assert weights_sha256(folder / "tiny.safetensors") == weights_sha256("tiny")
+    with pytest.raises(WeightsError, match=r"gone\.safetensors: no such file"):
+        weights_sha256("gone.safetensors")
     with pytest.raises(WeightsError, match=r"large: no such weights: names that come with this package: tiny"):
         load_pose_net("large")
 

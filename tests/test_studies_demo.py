@@ -79,6 +79,35 @@ def test_another_demo_is_not_mixed_in(finished, tmp_path):
         run_demo(tmp_path, 0, TINY, 2, lambda *_: None)
 
 
+def test_a_demo_of_another_start_is_not_gone_on_with(tmp_path, monkeypatch):
+    """The record holds the source network's hash and the version; rendering is where these demos end."""
+
+    class StoppedError(Exception):
+        pass
+
+    def render(*_):
+        raise StoppedError
+
+    monkeypatch.setattr(demo_module, "_render", render)
+    for source, version, error in (
+        ("a", "1", StoppedError),
+        ("a", "1", StoppedError),
+        ("b", "1", StorageError),
+        ("a", "2", StorageError),
+    ):
+        monkeypatch.setattr(demo_module, "weights_sha256", {"adult-small": source}.__getitem__)
+        monkeypatch.setattr(demo_module, "__version__", version)
+        with pytest.raises(error):
+            run_demo(tmp_path / "demo", 0, TINY, 2, lambda *_: None)
+
+
+def test_a_file_is_no_folder_for_a_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_module, "weights_sha256", lambda _: "a")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file: a file, not a folder; choose another"):
+        run_demo(tmp_path / "file", 0, TINY, 2, lambda *_: None)
+
+
 def test_a_negative_seed_is_refused_before_anything_is_rendered(tmp_path):
     with pytest.raises(RecipeError, match="--seed -1: a seed is 0 or more"):
         run_demo(tmp_path / "demo", -1, TINY, 2, lambda *_: None)

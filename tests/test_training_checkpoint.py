@@ -11,7 +11,7 @@ import torch
 import fidip.files
 from fidip.errors import StorageError, TrainingError, WeightsError
 from fidip.networks.pose import build_pose_net
-from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
+from fidip.training.checkpoint import KEY, difference, read_facts, restore, write_checkpoint
 from fidip.training.stages import Learners, adapt
 from figures import TINY
 from learners import bits, changed, learners, turns
@@ -108,6 +108,15 @@ def test_damaged_and_foreign_files_are_named(tmp_path) -> None:
     for read in (read_facts, lambda path: restore(path, learners())):
         with pytest.raises(WeightsError, match="checkpoint: damaged"):
             read(file)
+    write_checkpoint(file, learners(), FACTS)
+    state = {name: tensor for name, tensor in safetensors.torch.load_file(file).items() if name != "generator/cpu"}
+    for facts in ("[1]", "null", "{}"):
+        safetensors.torch.save_file(state, file, {KEY: facts})
+        with pytest.raises(WeightsError, match="checkpoint: damaged"):
+            restore(file, learners())
+        if facts != "{}":
+            with pytest.raises(WeightsError, match="no checkpoint of this program"):
+                read_facts(file)
     safetensors.torch.save_file({"x": torch.zeros(1)}, file)
     with pytest.raises(WeightsError, match="no checkpoint of this program"):
         read_facts(file)

@@ -8,13 +8,17 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import safetensors.torch
 import torch
 
 import fidip.files
 from fidip.data.augment import Augmentation
 from fidip.errors import DataError, DataWarning, FidipError, RecipeError, StorageError, TrainingError, WeightsError
 from fidip.files import read_json, sha256_of, write_json
-from fidip.networks.weights import load_pose_net
+from fidip.networks import weights
+from fidip.networks.pose import build_pose_net
+from fidip.networks.weights import load_pose_net, save_pose_net
+from fidip.training.checkpoint import KEY, read_facts
 from fidip.training.events import EpochEnd, Loading, Plan
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.run import train
@@ -150,6 +154,23 @@ def test_a_finished_run_is_not_run_again(whole, inputs, tmp_path) -> None:
     assert not any(isinstance(event, StepRecord) for event in events)
 
 
+def test_a_finished_run_whose_weights_are_gone_says_so(whole, inputs, tmp_path) -> None:
+    shutil.copytree(whole[0], tmp_path / "run")
+    (tmp_path / "run" / "best.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"run/best\.safetensors: gone, .*; put it back, or train anew"):
+        train(RECIPE, inputs, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("fact", ["identity", "journal", "machine"])
+def test_a_checkpoint_that_lacks_a_fact_is_refused(whole, inputs, tmp_path, fact) -> None:
+    shutil.copytree(whole[0], tmp_path / "run")
+    file = tmp_path / "run" / "checkpoint"
+    facts = json.dumps({name: value for name, value in read_facts(file).items() if name != fact})
+    safetensors.torch.save_file(safetensors.torch.load_file(file), file, {KEY: facts})
+    with pytest.raises(WeightsError, match=rf"checkpoint: written by another version .*{fact}.*; choose another --out"):
+        train(RECIPE, inputs, tmp_path / "run", resume=True)
+
+
 def test_going_on_with_other_threads_is_told(whole, inputs) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
@@ -173,6 +194,8 @@ def test_a_folder_with_something_in_it_is_refused(whole, inputs, tmp_path) -> No
     for resume in (False, True):
         with pytest.raises(StorageError, match=r"thesis\.tex"):
             train(RECIPE, inputs, tmp_path, resume=resume)
+        with pytest.raises(StorageError, match=r"thesis\.tex: a file, not a folder; choose another"):
+            train(RECIPE, inputs, tmp_path / "thesis.tex", resume=resume)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +250,21 @@ def test_a_run_may_start_from_weights(whole, inputs, tmp_path) -> None:
     other = replace(SUPERVISED, network=replace(TINY, width=8))
     with pytest.raises(RecipeError, match="has width 4, recipe tiny expects 8"):
         train(other, Inputs(real=inputs.real, init=whole[2].weights), tmp_path / "y")
+
+
+def test_an_embedded_network_that_changed_is_another_start(inputs, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(weights.resources, "files", lambda package: tmp_path / package)
+    embedded = tmp_path / "fidip.networks" / "embedded"
+    embedded.mkdir(parents=True)
+    recipe = replace(SUPERVISED, network=None, backbone="resnet-18", epochs=1)
+    first, second = (build_pose_net(TINY, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    save_pose_net(first, embedded / "tiny.safetensors")
+    train(recipe, Inputs(real=inputs.real, init="tiny"), tmp_path / "run")
+    save_pose_net(second, embedded / "tiny.safetensors")
+    with pytest.raises(WeightsError, match=r"belongs to another run: init\.sha256 was '[0-9a-f]+"):
+        train(recipe, Inputs(real=inputs.real, init="tiny"), tmp_path / "run", resume=True)
+    with pytest.raises(WeightsError, match=r"tinier: no such weights"):
+        train(recipe, Inputs(real=inputs.real, init="tinier"), tmp_path / "other")
 
 
 def test_a_loss_that_is_not_finite_leaves_the_checkpoint(inputs, tmp_path) -> None:

@@ -235,17 +235,27 @@ def new_folder(folder: Path | str) -> Path:
     Raises:
         StorageError: something is already in it, or it cannot be made.
     """
+    folder = output_folder(folder)
+    first = min((entry.name for entry in folder.iterdir()), default=None)
+    if first is not None:
+        raise StorageError(f"{folder}: not empty (it holds {first}); choose a new folder or empty this one")
+    return folder
+
+
+def output_folder(folder: Path | str) -> Path:
+    """A folder that one command writes to: made with its parents, or as it stands but for stale temporaries.
+
+    Raises:
+        StorageError: it is a file, or cannot be made or read.
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale_temporaries(folder)
-        first = min((entry.name for entry in folder.iterdir()), default=None)
     except FileExistsError as error:
         raise StorageError(f"{folder}: a file, not a folder; choose another folder") from error
     except OSError as error:
         raise storage_error(folder, error) from error
-    if first is not None:
-        raise StorageError(f"{folder}: not empty (it holds {first}); choose a new folder or empty this one")
     return folder
 
 

@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from fidip.errors import RecipeError, WeightsError
-from fidip.files import object_without_repeats, write_bytes
+from fidip.errors import DataError, RecipeError, WeightsError
+from fidip.files import object_without_repeats, sha256_of, write_bytes
 from fidip.networks.card import NetworkCard
 from fidip.networks.pose import PoseNet, build_pose_net
 
@@ -78,15 +78,17 @@ def load_pose_net(source: Path | str) -> PoseNet:
     Raises:
         WeightsError: no such file or name, not such a file, damaged, or not the network that its card describes.
     """
-    if (
-        isinstance(source, str)
-        and not Path(source).suffix
-        and Path(source).name == source
-        and not Path(source).exists()
-    ):
-        with _embedded(source) as path:
-            return _load(path)
-    return _load(Path(source))
+    with _file_of(source) as path:
+        return _load(path)
+
+
+def weights_sha256(source: Path | str) -> str:
+    """The SHA-256 of the file that ``load_pose_net`` would read. Raises ``WeightsError`` if it cannot be read."""
+    try:
+        with _file_of(source) as path:
+            return sha256_of(path)
+    except DataError as error:
+        raise WeightsError(str(error)) from error
 
 
 def embedded_names() -> tuple[str, ...]:
@@ -94,6 +96,17 @@ def embedded_names() -> tuple[str, ...]:
     folder = resources.files("fidip.networks") / "embedded"
     files = [Path(entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
     return tuple(sorted(file.stem for file in files if file.suffix == ".safetensors"))
+
+
+@contextmanager
+def _file_of(source: Path | str) -> Iterator[Path]:
+    """The file itself, or the package's own where a name without a suffix stands for no file here."""
+    path = Path(source)
+    if isinstance(source, Path) or path.suffix or path.name != source or path.exists():
+        yield path
+    else:
+        with _embedded(source) as embedded:
+            yield embedded
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from fidip import __version__
 from fidip.coco import read_coco, read_results
 from fidip.errors import RecipeError, StorageError
 from fidip.evaluation.average_precision import EvaluationResult, evaluate
@@ -87,7 +88,7 @@ def run_demo(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) -
     """
     if seed < 0:
         raise RecipeError(f"--seed {seed}: a seed is 0 or more")
-    made_with = {"adult-small": weights_sha256("adult-small"), "fidip": versions()["fidip"]}
+    made_with = {"adult-small": weights_sha256("adult-small"), "fidip": __version__}
     _claim(out, {"seed": seed, **asdict(size), **made_with})
     seconds: dict[str, float] = {}
     started = perf_counter()

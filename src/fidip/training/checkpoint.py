@@ -45,12 +45,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     """The facts of a checkpoint. Raises ``WeightsError`` if the file is damaged or something else."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[KEY])
+            facts = dict(json.loads((file.metadata() or {})[KEY]))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: damaged, or no checkpoint of this program; choose another --out") from error
-    return dict(facts)
+    return facts
 
 
 def restore(path: Path, learners: Learners) -> None:
@@ -72,6 +72,8 @@ def restore(path: Path, learners: Learners) -> None:
     except (RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{path}: of another network: {reason:.200}; choose another --out") from error
+    if CPU_GENERATOR not in state:
+        raise WeightsError(f"{path}: damaged: it holds no {CPU_GENERATOR}; choose another --out")
     torch.set_rng_state(state[CPU_GENERATOR])
     if CUDA_GENERATOR in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state[CUDA_GENERATOR])

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from fidip.errors import DataWarning, StorageError, WeightsError
-from fidip.files import new_folder, remove_stale_temporaries, sha256_of, storage_error, write_json, write_text
+from fidip.files import new_folder, output_folder, sha256_of, write_json, write_text
 from fidip.networks.devices import find_device
-from fidip.networks.weights import save_pose_net
+from fidip.networks.weights import save_pose_net, weights_sha256
 from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
 from fidip.training.events import EpochEnd, Loading, Plan, StagePlan, Watch
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
@@ -82,7 +82,7 @@ def train(
     Raises:
         RecipeError: the recipe contradicts itself or the inputs.
         DataError, ImageError: the data cannot be used, or validation data shares anything with training data.
-        WeightsError: the initial weights cannot be read, or the checkpoint is of another run.
+        WeightsError: the initial weights cannot be read, the checkpoint is of another run, or its weights are gone.
         TrainingError: a loss or a weight is not finite; the last checkpoint stays.
         StorageError: the folder is not empty or cannot be written to.
     """
@@ -93,6 +93,9 @@ def train(
     tick = _counter(2 * inputs.image_count, watch)
     identity = {"recipe": recipe.to_json(), "init": _init(inputs), "data": fingerprints(inputs, tick)}
     journal = _journal(folder / CHECKPOINT, identity, machine(place))
+    if journal.best is not None and not (folder / BEST).is_file():
+        problem = "gone, though the checkpoint knows of it; put it back, or train anew in another --out"
+        raise WeightsError(f"{folder / BEST}: {problem}")
     if journal.finished:
         return _result(folder, journal)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
@@ -184,12 +187,7 @@ def _folder(out: Path, resume: bool) -> Path:
         if (out / CHECKPOINT).exists():
             raise StorageError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
         return new_folder(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        remove_stale_temporaries(out)
-        others = sorted({path.name for path in out.iterdir()} - {BEST, SUMMARY, HISTORY, TIMINGS})
-    except OSError as error:
-        raise storage_error(out, error) from error
+    others = sorted({path.name for path in output_folder(out).iterdir()} - {BEST, SUMMARY, HISTORY, TIMINGS})
     if others and CHECKPOINT not in others:
         raise StorageError(f"{out}: holds {others[0]} and no checkpoint to resume; choose another --out")
     return out
@@ -200,13 +198,18 @@ def _journal(checkpoint: Path, identity: dict[str, Any], here: dict[str, Any]) -
     if not checkpoint.exists():
         return Journal()
     facts = read_facts(checkpoint)
-    found = difference(facts["identity"], json.loads(json.dumps(identity)))
+    try:
+        before, where, journal = facts["identity"], facts["machine"], Journal(**facts["journal"])
+    except (KeyError, TypeError) as error:
+        problem = f"written by another version of this program ({type(error).__name__}: {error})"
+        raise WeightsError(f"{checkpoint}: {problem}; choose another --out") from error
+    found = difference(before, json.loads(json.dumps(identity)))
     if found:
         remedy = "resume with the settings and files of before, or choose another --out"
         raise WeightsError(f"{checkpoint}: belongs to another run: {found}; {remedy}")
-    if moved := difference(facts["machine"], here):
+    if moved := difference(where, here):
         warnings.warn(f"{checkpoint}: {moved}: the result may differ in its last bits", DataWarning, stacklevel=3)
-    return Journal(**facts["journal"])
+    return journal
 
 
 def _counter(total: int, watch: Watch) -> Callable[[], None]:
@@ -217,8 +220,7 @@ def _counter(total: int, watch: Watch) -> Callable[[], None]:
 def _init(inputs: Inputs) -> dict[str, str] | None:
     if inputs.init is None:
         return None
-    file = Path(inputs.init)
-    return {"name": file.name} | ({"sha256": sha256_of(file)} if file.is_file() else {})
+    return {"name": Path(inputs.init).name, "sha256": weights_sha256(inputs.init)}
 
 
 def _plan(run: _Run, journal: Journal, skipped: dict[str, dict[str, int]]) -> Plan:
