@@ -136,7 +136,7 @@ def test_files_are_written_and_joined_by_name(predictor, tmp_path):
         LabelledImage(0, "elsewhere/photo1.png", *SIZE, (Person(pose, box=(30, 20, 120, 120), score=0.5),)),
         LabelledImage(7, "photo0.png", *SIZE, (Person(pose, box=(30, 20, 120, 120)),)),
     ]
-    planned = plan_photos(photos, truth, None)
+    planned, _ = plan_photos(photos, truth, None)
     assert [photo.record.id for photo in planned] == [7, 0]
     people = {photo.record.id: found for photo, found in predict_photos(predictor, planned, tmp_path)}
     write_predictions(tmp_path, people, planned)
@@ -155,7 +155,7 @@ def test_files_are_written_and_joined_by_name(predictor, tmp_path):
 
 def test_a_damaged_photo_does_not_lose_the_others(predictor, tmp_path):
     photos = folder_of_photos(tmp_path)
-    planned = plan_photos(photos, None, None)
+    planned, _ = plan_photos(photos, None, None)
     photos[0].write_bytes(photos[0].read_bytes()[:-400])
     found = [result for _, result in predict_photos(predictor, planned, tmp_path)]
     assert isinstance(found[0], ImageError)
@@ -179,6 +179,23 @@ def test_the_command_writes_its_three_outputs(tmp_path, weights, capsys):
     assert sorted(p.name for p in out.iterdir()) == ["overlays", "predictions.json", "results.json"]
     assert sorted(p.name for p in (out / "overlays").iterdir()) == ["photo0.png.png", "photo1.png.png"]
     assert [entry["image_id"] for entry in json.loads((out / "results.json").read_text())] == [1, 2]
+
+
+def test_a_folder_with_damaged_and_hidden_photos_is_looked_at_as_far_as_it_can_be(tmp_path, weights, capsys):
+    (tmp_path / "in").mkdir()
+    photos = folder_of_photos(tmp_path / "in", 3)
+    photos[0].write_bytes(b"no picture at all")
+    photos[1].write_bytes(photos[1].read_bytes()[:-400])
+    (tmp_path / "in" / "._photo0.png").write_bytes(b"what macOS leaves")
+    out = tmp_path / "out"
+    assert main(["predict", str(tmp_path / "in"), "--weights", weights, "--out", str(out)]) == 2
+    shown, complaint = capsys.readouterr()
+    assert "1 people in 1 photos" in shown
+    assert "2 of 3 photos could not be read" in complaint
+    assert all(str(photo) in complaint for photo in photos[:2])
+    assert "._photo0" not in complaint
+    assert len(complaint.strip().splitlines()) == 1
+    assert [entry["image_id"] for entry in json.loads((out / "results.json").read_text())] == [3]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +244,7 @@ def test_boxes_outside_the_image_are_left_out_and_told(tmp_path):
     boxes = [(30, 20, 120, 120), (10, 10, 0, 0), (900, 10, 40, 40)]
     people = tuple(Person(np.ones((17, 3)), box=box, score=0.5) for box in boxes)
     with pytest.warns(DataWarning, match=r"truth.json: 2 boxes of photo0.png"):
-        (photo,) = plan_photos(photos, [LabelledImage(1, "photo0.png", *SIZE, people)], tmp_path / "truth.json")
+        (photo,), _ = plan_photos(photos, [LabelledImage(1, "photo0.png", *SIZE, people)], tmp_path / "truth.json")
     assert (photo.boxes, photo.box_scores) == (((30, 20, 120, 120),), (0.5,))
 
 

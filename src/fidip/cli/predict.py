@@ -39,21 +39,24 @@ def predict(
     from fidip.inference.photos import plan_photos, predict_photos, write_predictions
     from fidip.inference.predictor import Predictor
 
-    planned = plan_photos(_photos(photos), None if boxes is None else read_coco(boxes), boxes)
+    given = _photos(photos)
+    planned, unread = plan_photos(given, None if boxes is None else read_coco(boxes), boxes)
+    if not planned:
+        raise _unreadable(unread, len(given))
     predictor = Predictor.load(weights, device)
     folder = new_folder(out)
     overlays = new_folder(folder / "overlays")
-    people, unread = {}, []
+    people = {}
     for photo, found in track(predict_photos(predictor, planned, overlays), "looking at photos", len(planned)):
         if isinstance(found, ImageError):
             unread.append(found)
         else:
             people[photo.record.id] = found
     write_predictions(folder, people, planned)
-    print(_summary(folder, weights, planned, sum(map(len, people.values()))))
+    seen = [photo for photo in planned if photo.record.id in people]
+    print(_summary(folder, weights, seen, sum(map(len, people.values()))))
     if unread:
-        others = "".join(f"; {error}" for error in unread[1:])
-        raise FidipError(f"{len(unread)} of {len(planned)} photos could not be read: {unread[0]}{others}")
+        raise _unreadable(unread, len(given))
 
 
 def _photos(given: tuple[Path, ...]) -> list[Path]:
@@ -62,13 +65,22 @@ def _photos(given: tuple[Path, ...]) -> list[Path]:
     photos: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES)
+            inside = sorted(p for p in path.iterdir() if _is_photo(p))
             if not inside:
                 raise DataError(path, "", f"no photo in this folder ({', '.join(PHOTO_SUFFIXES)})")
             photos += inside
         else:
             photos.append(path)
     return photos
+
+
+def _is_photo(path: Path) -> bool:
+    """By its name; hidden files are none: macOS leaves a ``._photo.jpg`` beside each photo on foreign disks."""
+    return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+
+
+def _unreadable(unread: list[ImageError], total: int) -> FidipError:
+    return FidipError(f"{len(unread)} of {total} photos could not be read: {'; '.join(map(str, unread))}")
 
 
 def _summary(folder: Path, weights: str, photos: list[Photo], people: int) -> str:

@@ -39,8 +39,10 @@ class Photo:
     box_scores: tuple[float, ...] = ()
 
 
-def plan_photos(paths: Sequence[Path], truth: Sequence[LabelledImage] | None, truth_file: Path | None) -> list[Photo]:
-    """Give every photo its id and its boxes.
+def plan_photos(
+    paths: Sequence[Path], truth: Sequence[LabelledImage] | None, truth_file: Path | None
+) -> tuple[list[Photo], list[ImageError]]:
+    """Give every photo its id and its boxes; whatever cannot be opened is left out, and its error returned.
 
     Without a file of boxes the ids count from 1. With one, photos are joined to its images by file name and carry their
     ids; an image in which nobody has a box is looked at as a whole. Boxes outside their image are left out with a
@@ -48,31 +50,29 @@ def plan_photos(paths: Sequence[Path], truth: Sequence[LabelledImage] | None, tr
 
     Raises:
         DataError: two photos share a file name, a photo is not in the file or twice, or has another size there.
-        ImageError: a photo cannot be opened.
     """
     repeated = next((name for name, count in Counter(path.name for path in paths).items() if count > 1), None)
     if repeated is not None:
         raise DataError(repeated, "", "two photos have this file name; rename one, since results are joined by name")
-    if truth is None:
-        return [Photo(path, _record(path, number)) for number, path in enumerate(paths, start=1)]
-    known = {Path(image.file_name).name: image for image in truth}
-    entries = Counter(Path(image.file_name).name for image in truth)
-    photos = []
-    for path in paths:
-        if path.name not in known:
-            raise DataError(
-                truth_file or "", "images", f"no image is named {path.name}; add it, or leave out the photo"
-            )
-        if entries[path.name] > 1:
-            problem = f"{entries[path.name]} images are named {path.name}; rename them, since photos are joined by name"
+    known: dict[str, list[LabelledImage]] = {}
+    for image in truth or ():
+        known.setdefault(Path(image.file_name).name, []).append(image)
+    photos, unread = [], []
+    for number, path in enumerate(paths, start=1):
+        entry = None if truth is None else _entry(path, known.get(path.name, []), truth_file)
+        try:
+            size = image_size(path)
+        except ImageError as error:
+            unread.append(error)
+            continue
+        if entry is None:
+            photos.append(Photo(path, LabelledImage(number, path.name, *size)))
+        elif size == (entry.width, entry.height):
+            photos.append(_with_boxes(path, entry, truth_file))
+        else:
+            problem = f"{path.name} is {entry.width}x{entry.height} there, but the photo is {size[0]}x{size[1]}"
             raise DataError(truth_file or "", "images", problem)
-        image = known[path.name]
-        width, height = image_size(path)
-        if (width, height) != (image.width, image.height):
-            problem = f"{path.name} is {image.width}x{image.height} there, but the photo is {width}x{height}"
-            raise DataError(truth_file or "", "images", problem)
-        photos.append(_with_boxes(path, image, truth_file))
-    return photos
+    return photos, unread
 
 
 def predict_photos(
@@ -109,9 +109,14 @@ def write_predictions(folder: Path, people: Mapping[int, Sequence[Person]], phot
     write_coco(folder / "predictions.json", labelled)
 
 
-def _record(path: Path, number: int) -> LabelledImage:
-    width, height = image_size(path)
-    return LabelledImage(number, path.name, width, height)
+def _entry(path: Path, named: Sequence[LabelledImage], truth_file: Path | None) -> LabelledImage:
+    """The one image of the truth file that has the photo's name."""
+    if not named:
+        raise DataError(truth_file or "", "images", f"no image is named {path.name}; add it, or leave out the photo")
+    if len(named) > 1:
+        problem = f"{len(named)} images are named {path.name}; rename them, since photos are joined by name"
+        raise DataError(truth_file or "", "images", problem)
+    return named[0]
 
 
 def _with_boxes(path: Path, image: LabelledImage, truth_file: Path | None) -> Photo:
