@@ -72,6 +72,22 @@ def test_ids_from_zero_give_what_ids_from_one_give(files):
     assert theirs < ours["AP"] - 0.05
 
 
+def test_people_may_have_another_number_in_the_truth(files):
+    truth, results = files
+    before = report_of(truth, results)
+
+    def renumber(content):
+        for entry in content["annotations"] if isinstance(content, dict) else content:
+            entry["category_id"] = 7
+        if isinstance(content, dict):
+            content["categories"][0]["id"] = 7
+
+    rewrite(truth, renumber)
+    assert report_of(truth, results) == before  # results as fidip predict writes them
+    rewrite(results, renumber)
+    assert report_of(truth, results) == before
+
+
 def test_the_table_names_the_area_policy_and_the_interval(files, capsys):
     report = report_of(*files, "--area", "0.53bbox")
     shown = " ".join(capsys.readouterr().out.split())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fidip.annotations import Domain, LabelledImage, Person
-from fidip.coco import image_paths, read_coco, read_results, write_coco, write_results
+from fidip.coco import image_paths, person_categories, read_coco, read_results, write_coco, write_results
 from fidip.errors import DataError, DataWarning
 from fidip.skeleton import COCO_17
 
@@ -235,6 +235,24 @@ def test_result_errors_name_the_place(tmp_path, change, message):
     with pytest.raises(DataError) as caught:
         read_results(path, images)
     assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_results_may_speak_of_people_by_the_truth_files_number(tmp_path):
+    content = document()
+    content["categories"][0]["id"] = 7
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 7
+    truth, path = written(tmp_path, content), tmp_path / "results.json"
+    assert person_categories(truth) == {7}
+    images = read_coco(truth)
+    assert any(image.people for image in images)
+    result = {"image_id": 4, "keypoints": [0.5] * 51, "score": 0.9}
+    for category in ({"category_id": 7}, {}):
+        path.write_text(json.dumps([{**result, **category}]))
+        assert len(read_results(path, images, categories=person_categories(truth))[4]) == 1
+    path.write_text(json.dumps([{**result, "category_id": 3}]))
+    with pytest.raises(DataError, match=r"category_id: expected 1 or 7 \(person\), found 3"):
+        read_results(path, images, categories={1, 7})
 
 
 def test_repeated_results_are_kept_and_told(tmp_path):

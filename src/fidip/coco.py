@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from fidip.skeleton import COCO_17, Skeleton
 
 DELETED = -45.0
 """Coordinate by which the published labelling tool marks a deleted keypoint."""
+
+PERSON = 1
+"""COCO's id of the category of people, and the one that is written."""
 
 IMAGE_FIELDS = frozenset(
     ("id", "file_name", "width", "height", "is_synthetic", "posture", "image_source", "subject", "body_seed")
@@ -74,7 +77,7 @@ def write_coco(path: Path | str, images: Sequence[LabelledImage], skeleton: Skel
             **person.extras,
             "id": person.id if keep else number,
             "image_id": image_id,
-            "category_id": 1,
+            "category_id": PERSON,
             "keypoints": _flat(person),
             "num_keypoints": int(person.labelled.sum()),
             "iscrowd": int(person.crowd),
@@ -85,7 +88,7 @@ def write_coco(path: Path | str, images: Sequence[LabelledImage], skeleton: Skel
         for number, (image_id, person) in enumerate(((i.id, p) for i in images for p in i.people), start=1)
     ]
     category = {
-        "id": 1,
+        "id": PERSON,
         "name": "person",
         "supercategory": "person",
         "keypoints": list(skeleton.keypoints),
@@ -100,11 +103,20 @@ def write_coco(path: Path | str, images: Sequence[LabelledImage], skeleton: Skel
     write_json(path, document)
 
 
+def person_categories(path: Path | str, skeleton: Skeleton = COCO_17) -> frozenset[int]:
+    """The ids that a COCO keypoint file gives to people of a skeleton. Raises ``DataError``."""
+    return frozenset(_person_categories(Fields.of(Path(path), "", read_json(path)), skeleton))
+
+
 def read_results(
-    path: Path | str, images: Sequence[LabelledImage], skeleton: Skeleton = COCO_17
+    path: Path | str,
+    images: Sequence[LabelledImage],
+    skeleton: Skeleton = COCO_17,
+    categories: Collection[int] = frozenset({PERSON}),
 ) -> dict[int, list[Person]]:
     """Read a COCO result file: predicted people by image id, in the file's order; images without any are absent.
 
+    ``categories`` are the ids that mean a person; a truth file's own are ``person_categories`` of it.
     The third value of a keypoint is its confidence (COCO ignores it), the person's ``score`` is required. A detection
     that is repeated is kept, with a ``DataWarning``: people who share a box have the same.
     """
@@ -121,9 +133,10 @@ def read_results(
         image_id = fields.integer("image_id")
         if image_id not in known:
             raise fields.error("image_id", f"{image_id} is no image of the truth file")
-        category = fields.integer("category_id", default=1)
-        if category != 1:
-            raise fields.error("category_id", f"expected 1 (person), found {category}")
+        category = fields.integer("category_id", default=min(categories))
+        if category not in categories:
+            wanted = " or ".join(map(str, sorted(categories)))
+            raise fields.error("category_id", f"expected {wanted} (person), found {category}")
         keypoints = fields.numbers("keypoints", 3 * len(skeleton)).reshape(-1, 3)
         score = fields.number("score")
         fingerprint = (image_id, score, keypoints.tobytes())
@@ -142,7 +155,7 @@ def write_results(path: Path | str, people: Mapping[int, Sequence[Person]]) -> N
     entries = [
         {
             "image_id": image_id,
-            "category_id": 1,
+            "category_id": PERSON,
             "keypoints": _flat(person),
             "score": person.score,
             **({"bbox": list(person.box)} if person.box is not None else {}),

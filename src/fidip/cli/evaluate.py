@@ -34,11 +34,11 @@ def evaluate(
     from rich.console import Console
 
     from fidip.cli.output import write_report
-    from fidip.coco import read_coco, read_results
+    from fidip.coco import PERSON, person_categories, read_coco, read_results
     from fidip.evaluation import average_precision
 
     images = read_coco(truth)
-    predictions = read_results(results, images)
+    predictions = read_results(results, images, categories=person_categories(truth) | {PERSON})
     try:
         result = average_precision.evaluate(images, predictions, area=area)
     except DataError as error:
