@@ -83,7 +83,12 @@ INFANT_SMALL = Recipe(
 RECIPES: dict[str, Recipe] = {
     "fidip": FIDIP,
     "fine-tune": replace(
-        FIDIP, name="fine-tune", domain_weight=0.0, pretrain=None, source="paper Table 2, row g: 91.8 AP; λ = 0"
+        FIDIP,
+        name="fine-tune",
+        source="paper Table 2, row g: 91.8 AP; λ = 0",
+        classifier=None,  # with λ = 0 the network learns the same to the bit, and nothing else is asked of a classifier
+        domain_weight=0.0,
+        pretrain=None,
     ),
     "adult-small": ADULT_SMALL,
     "infant-small": INFANT_SMALL,
