@@ -109,8 +109,8 @@ def test_the_same_generator_draws_the_same_scene_and_another_one_another(drawn: 
 def test_bodies_of_the_styles_come_from_their_populations(drawn: dict[str, list[DrawnScene]]) -> None:
     for name, scenes in drawn.items():
         for scene in scenes:
-            ears_to_ankles = np.linalg.norm(scene.keypoints[11] - scene.keypoints[15])
-            assert (ears_to_ankles > 0.5) == (SCENE_STYLES[name].population == "adult")
+            thigh = np.linalg.norm(scene.keypoints[11] - scene.keypoints[13])
+            assert (thigh > 0.27) == (SCENE_STYLES[name].population == "adult")
             assert np.quantile(scene.vertices[:, 2], 0.02) == pytest.approx(0, abs=0.08)
 
 
