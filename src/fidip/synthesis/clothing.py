@@ -47,14 +47,6 @@ class Garment:
     repeats: float = 4.0  # of the texture over the atlas
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Outfit:
-    """The clothes worn, from the innermost outwards, and what is still to be seen of the body."""
-
-    meshes: tuple[Mesh, ...]
-    bare: NDArray[np.bool_]  # (F,) faces of the body that no garment hides
-
-
 def garment_score(garment: Garment, surface: Surface, reference: Reference) -> Scores:  # (V,)
     """Metres inside a garment's edge, for every vertex; negative outside."""
     vertices, keypoints = reference.vertices, reference.keypoints
