@@ -205,7 +205,7 @@ def _curves(result: DemoResult) -> Picture:
     }
     panels = {
         "pose loss": lines("pose_loss"),
-        "AP on validation (%)": judged,
+        f"AP on validation (%), area {next(iter(adapted.values()))[0]['validation']['area']}": judged,
         "domain accuracy": lines("domain_accuracy"),
     }
     data = plot_curves(panels, "epoch")
