@@ -99,7 +99,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("adult")
     one.add_argument("--out", type=Path, default=Path("runs/adult-small"))
-    one.add_argument("--count", type=int, default=1500, help="adults of each kind")
+    one.add_argument("--count", type=int, default=3000, help="adults of each kind")
     one.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     two = commands.add_parser("infant")
     two.add_argument("--demo", type=Path, default=Path("runs/demo"))

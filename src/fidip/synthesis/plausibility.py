@@ -19,7 +19,8 @@ from scipy.spatial import ConvexHull, cKDTree
 
 from fidip.synthesis.anatomy import MOTIONS, joint_angles
 from fidip.synthesis.bodies.protocol import ADJACENT_PARTS, PARTS, BodyModel, Population
-from fidip.synthesis.poses import SETTLED, Pose, Posture, area_vectors, centre_of_mass, draw_pose, rest_on_floor
+from fidip.synthesis.poses import SETTLED, Pose, Posture, Resting, area_vectors, centre_of_mass, draw_pose, rest_on_floor
+from fidip.synthesis.postures import YEARS
 from fidip.synthesis.surface import incidence, vertex_normals
 
 Check = Literal["joint limit", "self-penetration", "below the floor", "out of balance"]
@@ -42,15 +43,6 @@ class Fault:
         return f"{self.check}: {self.detail}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlausiblePose:
-    """A pose that passed every check, its surface in the world, and what was refused on the way to it."""
-
-    pose: Pose
-    vertices: NDArray[np.float32]  # (V, 3)
-    refused: tuple[tuple[Fault, ...], ...]  # the faults of each earlier draw
-
-
 def draw_plausible_pose(
     generator: np.random.Generator,
     posture: Posture,
@@ -58,19 +50,24 @@ def draw_plausible_pose(
     shape: torch.Tensor,  # (S,)
     population: Population = "infant",
     attempts: int = 50,
-) -> PlausiblePose:
+) -> tuple[Resting, tuple[tuple[Fault, ...], ...]]:  # and the faults of every draw that was refused before it
     """Draw poses of a posture, lay each on the floor, and keep the first that passes.
 
     Raises ``RuntimeError`` with a count of the reasons where none of ``attempts`` passes.
     """
     refused: list[tuple[Fault, ...]] = []
     for _ in range(attempts):
-        pose, vertices, tilt = rest_on_floor(body, shape, draw_pose(generator, posture, body, population))
-        faults = check_pose(body, pose, vertices) + _toppling(pose, tilt)
+        resting = rest_on_floor(body, shape, draw_pose(generator, posture, body, population))
+        faults = check_resting(body, resting)
         if not faults:
-            return PlausiblePose(pose, vertices, tuple(refused))
+            return resting, tuple(refused)
         refused.append(faults)
     raise RuntimeError(f"none of {attempts} {posture} poses of an {population} is plausible: {reasons(refused)}")
+
+
+def check_resting(body: BodyModel, resting: Resting) -> tuple[Fault, ...]:
+    """Every fault of a body that was laid down: those of its pose, and that it had to topple."""
+    return check_pose(body, resting.pose, resting.vertices) + _toppling(resting.pose, resting.tilt)
 
 
 def check_pose(
@@ -165,9 +162,8 @@ def acceptance(
     """Share of drawn poses that pass, and the share that each reason refuses, over ``count`` bodies."""
     refused = []
     for _ in range(count):
-        shape = body.draw_shape(generator, population)
-        pose, vertices, tilt = rest_on_floor(body, shape, draw_pose(generator, posture, body, population))
-        if faults := check_pose(body, pose, vertices) + _toppling(pose, tilt):
+        shape = body.draw_shape(generator, population, YEARS.get((population, posture)))
+        if faults := check_resting(body, rest_on_floor(body, shape, draw_pose(generator, posture, body, population))):
             refused.append(faults)
     return 1 - len(refused) / count, {reason: number / count for reason, number in reasons(refused).items()}
 

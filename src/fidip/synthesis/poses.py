@@ -18,6 +18,7 @@ __all__ = [
     "POSTURE_NAMES",
     "Pose",
     "Posture",
+    "Resting",
     "area_vectors",
     "centre_of_mass",
     "draw_pose",
@@ -40,6 +41,17 @@ class Pose:
     translation: NDArray[np.float32]  # (3,) of the root joint, metres
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Resting:
+    """A body that has been laid down: its pose and, in the world, everything that a scene needs of it."""
+
+    pose: Pose
+    vertices: NDArray[np.float32]  # (V, 3)
+    joints: NDArray[np.float32]  # (J, 3)
+    keypoints: NDArray[np.float32]  # (K, 3)
+    tilt: float  # degrees from the pose as it was drawn
+
+
 def draw_pose(
     generator: np.random.Generator, posture: Posture, body: BodyModel, population: Population = "infant"
 ) -> Pose:
@@ -60,7 +72,7 @@ def rest_on_floor(
     body: BodyModel,
     shape: torch.Tensor,  # (S,)
     pose: Pose,
-) -> tuple[Pose, NDArray[np.float32], float]:  # the pose, vertices (V, 3), how far it tilted in degrees
+) -> Resting:
     """Let a stiff body tilt into balance and put it on the floor, centred over the origin.
 
     It rests on the lowest half hundredth of its surface, so that soft parts press in by some millimetres. Balance is a
@@ -68,7 +80,8 @@ def rest_on_floor(
     """
     with torch.no_grad():
         inputs = (shape[None], torch.from_numpy(pose.rotations)[None], torch.zeros(1, 3, dtype=shape.dtype))
-        vertices = body(*inputs).vertices[0].numpy()
+        posed = body(*inputs)
+    vertices = posed.vertices[0].numpy()
     normals = area_vectors(vertices, body.faces)
     centre, patches = centre_of_mass(vertices, body.faces, normals), _patches(vertices, body.faces, normals)
     tilt = _balance(patches - centre, SETTLED[pose.posture])
@@ -79,8 +92,12 @@ def rest_on_floor(
     translation = np.array([-middle[0], -middle[1], -floor])
     rotations = pose.rotations.copy()
     rotations[0] = (turn * Rotation.from_rotvec(pose.rotations[0])).as_rotvec()
+    vertices, joints, keypoints = (
+        (points @ matrix.T + translation).astype(np.float32)
+        for points in (vertices, posed.joints[0].numpy(), posed.keypoints[0].numpy())
+    )
     placed = replace(pose, rotations=rotations, translation=translation.astype(np.float32))
-    return placed, (vertices @ matrix.T + translation).astype(np.float32), float(np.degrees(np.hypot(*tilt)))
+    return Resting(placed, vertices, joints, keypoints, float(np.degrees(np.hypot(*tilt))))
 
 
 def area_vectors(vertices: NDArray[np.floating], faces: NDArray[np.int32]) -> NDArray[np.float64]:  # (F, 3)

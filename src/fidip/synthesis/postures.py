@@ -28,6 +28,14 @@ POSTURE_NAMES: dict[Posture, str] = {
 }  # fmt: skip
 """The ``posture`` field of an exported annotation."""
 
+YEARS: dict[tuple[Population, Posture], tuple[float, float]] = {
+    ("infant", "sitting"): (0.35, 2.0),
+    ("infant", "crawling"): (0.45, 1.4),
+    ("infant", "standing"): (0.45, 2.0),
+}
+"""Who can do it, where not everybody of the population can: about the earliest age of the WHO's motor milestones
+(Multicentre Growth Reference Study, 2006: sitting 3.8, crawling 5.2, standing with help 4.8 months) until it is given up."""
+
 Ranges = dict[str, tuple[float, float]]  # degrees; names without a side are drawn for both
 Change = Callable[[np.random.Generator, dict[str, float]], dict[str, float]]  # of the angles drawn for a posture
 TOGETHER = 0.5

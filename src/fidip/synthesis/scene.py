@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fidip.annotations import FloatArray
@@ -17,7 +16,9 @@ from fidip.synthesis.bodies.protocol import BodyModel, Population
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.framing import View, draw_camera, draw_view
 from fidip.synthesis.people import draw_person
-from fidip.synthesis.poses import POSTURE_NAMES, Pose, Posture, draw_pose, rest_on_floor
+from fidip.synthesis.plausibility import draw_plausible_pose
+from fidip.synthesis.poses import Pose
+from fidip.synthesis.postures import POSTURE_NAMES, YEARS, Posture
 from fidip.synthesis.sensor import Sensor, draw_sensor
 from fidip.synthesis.surface import surface_of
 from fidip.synthesis.surroundings import Person, Surroundings, draw_lights, draw_surroundings
@@ -44,13 +45,16 @@ class SceneStyle:
 LYING_TO_STANDING: dict[Posture, float] = {
     "supine": 0.32, "prone": 0.2, "side": 0.1, "sitting": 0.18, "crawling": 0.14, "standing": 0.06,
 }  # fmt: skip
-UPRIGHT: dict[Posture, float] = {"standing": 0.5, "walking": 0.3, "sitting": 0.2}
+MOSTLY_UPRIGHT: dict[Posture, float] = {
+    "standing": 0.35, "walking": 0.15, "sitting": 0.2, "supine": 0.18, "side": 0.12,
+}  # fmt: skip
 
 FROM_ABOVE = View(weight=0.6, elevation=(50, 89))
 OBLIQUE = View(weight=0.4, elevation=(18, 55), roll=(-25, 25))
 FROM_ANYWHERE = View(weight=1.0, elevation=(10, 89))
 EYE_HEIGHT = View(weight=0.85, azimuth=(-85, 85), roll=(-7, 7), span=(0.55, 0.93), eye_height=(0.9, 1.9))
 EYE_HEIGHT_BEHIND = View(weight=0.15, azimuth=(100, 260), roll=(-7, 7), span=(0.55, 0.93), eye_height=(1.2, 1.8))
+OVER_ADULTS = View(weight=0.6, elevation=(30, 89))
 LEVEL = View(weight=1.0, elevation=(-5, 30), azimuth=(-120, 120), roll=(-10, 10), span=(0.55, 0.93))
 
 SCENE_STYLES: dict[str, SceneStyle] = {
@@ -58,9 +62,9 @@ SCENE_STYLES: dict[str, SceneStyle] = {
     "infant-photo": SceneStyle(
         "infant", "raycast", "b", LYING_TO_STANDING, (FROM_ABOVE, OBLIQUE), photographed=True, toys=4
     ),
-    "adult-flat": SceneStyle("adult", "flat", "a", UPRIGHT, (LEVEL,), photographed=False),
+    "adult-flat": SceneStyle("adult", "flat", "a", MOSTLY_UPRIGHT, (LEVEL, OVER_ADULTS), photographed=False),
     "adult-photo": SceneStyle(
-        "adult", "raycast", "b", UPRIGHT, (EYE_HEIGHT, EYE_HEIGHT_BEHIND), photographed=True, toys=2
+        "adult", "raycast", "b", MOSTLY_UPRIGHT, (EYE_HEIGHT, EYE_HEIGHT_BEHIND, OVER_ADULTS), photographed=True, toys=2
     ),
 }
 
@@ -86,18 +90,17 @@ def draw_scene(rng: np.random.Generator, body: BodyModel, style: SceneStyle, siz
     surface = surface_of(body)
     bank = asset_bank(style.bank, surface)
     body_seed = int(rng.integers(2**31))
-    shape = body.draw_shape(np.random.default_rng(body_seed), style.population)
     posture = list(style.postures)[int(rng.choice(len(style.postures), p=list(style.postures.values())))]
-    pose, _, _ = rest_on_floor(body, shape, draw_pose(rng, posture, body, style.population))
-    with torch.no_grad():
-        posed = body(shape[None], torch.from_numpy(pose.rotations)[None], torch.from_numpy(pose.translation)[None])
-    vertices, joints, keypoints = (part[0].numpy() for part in (posed.vertices, posed.joints, posed.keypoints))
+    years = YEARS.get((style.population, posture))
+    shape = body.draw_shape(np.random.default_rng(body_seed), style.population, years)
+    resting, _ = draw_plausible_pose(rng, posture, body, shape, style.population)
+    vertices, keypoints = resting.vertices, resting.keypoints.astype(np.float64)
     clothed = draw_person(rng, surface, style.population, vertices, bank)
     points = vertices[::15].astype(np.float64)  # enough to find the body's bounds
     camera = draw_camera(rng, draw_view(rng, style.views), points, size, _heading(keypoints))
     around, lights, ambient, sensor = Surroundings(), NO_LIGHTS, (1.0, 1.0, 1.0), Sensor.clean()
     if style.photographed:
-        person = Person(style.population, vertices, keypoints.astype(np.float64), points.min(0), points.max(0))
+        person = Person(style.population, vertices, keypoints, points.min(0), points.max(0))
         around = draw_surroundings(rng, person, camera, bank, style.toys)
         lights, ambient = draw_lights(rng)
         sensor = draw_sensor(rng)
@@ -108,14 +111,14 @@ def draw_scene(rng: np.random.Generator, body: BodyModel, style: SceneStyle, siz
     return DrawnScene(
         scene=scene,
         sensor=sensor,
-        keypoints=keypoints.astype(np.float64),
+        keypoints=keypoints,
         posture=POSTURE_NAMES[posture],
         body_seed=body_seed,
         provenance={**choices, "bank": bank.name, "lights": len(lights), "camera": _camera_record(camera)},
         shape=shape.numpy(),
-        pose=pose,
+        pose=resting.pose,
         vertices=vertices,
-        joints=joints,
+        joints=resting.joints,
     )
 
 

@@ -115,12 +115,6 @@ class AnnyBody(nn.Module):
         turns, joints = self._kinematics(rest_joints, rotations, translation)
         return self._keypoints(shape, rest_joints, turns, joints)
 
-    def pose_vertices(
-        self, shape: torch.Tensor, rotations: torch.Tensor, translation: torch.Tensor
-    ) -> torch.Tensor:  # (B, V, 3)
-        """The surface alone."""
-        return self(shape, rotations, translation).vertices
-
     def rest(self, shape: torch.Tensor) -> PosedBody:
         """The bodies in their reference pose (arms half lowered, legs straight), the root joint at the origin."""
         still = shape.new_zeros(len(shape), len(self.bone_names) + 1, 3)

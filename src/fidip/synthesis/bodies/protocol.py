@@ -68,8 +68,10 @@ class BodyModel(Protocol):
         """
         ...
 
-    def draw_shape(self, generator: np.random.Generator, population: Population) -> torch.Tensor:  # (S,)
-        """A plausible body of a population."""
+    def draw_shape(
+        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
+    ) -> torch.Tensor:  # (S,)
+        """A plausible body of a population, between two ages where these are given."""
         ...
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
