@@ -8,7 +8,8 @@
 
 The first renders adults of both kinds with seeds that nothing else uses and trains the recipe ``adult-small`` on them;
 killed and started again it goes on where it stood. The weights are stored in half precision with a card that says how
-they came about; the figures in it are those of the stored file.
+they came about; the figures in it are those of the stored file. It trains on one numeric thread, so that the weights do
+not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import fidip.networks
 from fidip.errors import DataWarning
@@ -104,6 +107,7 @@ def main() -> None:
     two = commands.add_parser("infant")
     two.add_argument("--demo", type=Path, default=Path("runs/demo"))
     given = parser.parse_args()
+    torch.set_num_threads(1)
     report = infant(given.demo) if given.command == "infant" else adult(given.out, given.count, given.workers)
     print(json.dumps(report, indent=2))
 

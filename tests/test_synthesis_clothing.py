@@ -29,7 +29,7 @@ def posed(posture: str = "supine", seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     shape = body.draw_shape(rng, "infant")
     with torch.no_grad():
-        return rest_on_floor(body, shape, draw_pose(rng, posture, body, "infant"))[1]  # type: ignore[arg-type]
+        return rest_on_floor(body, shape, draw_pose(rng, posture, body, "infant")).vertices  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("slope", "offset"), [((1.0, 0.0), -0.3), ((0.4, 0.9), -0.55), ((-1.0, 2.0), 0.1)])

@@ -14,6 +14,7 @@ from fidip.synthesis.plausibility import (
     Fault,
     acceptance,
     check_pose,
+    check_resting,
     draw_plausible_pose,
     joint_faults,
     penetration_faults,
@@ -34,13 +35,13 @@ def shape(body: AnnyBody) -> torch.Tensor:
 
 def posed(body: AnnyBody, shape: torch.Tensor, angles: dict[str, float]) -> np.ndarray:
     rotations = torch.from_numpy(bone_rotations(angles, body.bone_names))[None]
-    return body.pose_vertices(shape[None], rotations, torch.zeros(1, 3))[0].numpy()
+    return body(shape[None], rotations, torch.zeros(1, 3)).vertices[0].numpy()
 
 
 def standing(body: AnnyBody, shape: torch.Tensor, angles: dict[str, float]) -> tuple[Pose, np.ndarray]:
     pose = Pose("standing", "adult", bone_rotations(angles, body.bone_names), np.zeros(3, np.float32))
-    pose, vertices, _ = rest_on_floor(body, shape, pose)
-    return pose, vertices
+    resting = rest_on_floor(body, shape, pose)
+    return resting.pose, resting.vertices
 
 
 def winding(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -117,8 +118,8 @@ def test_a_body_in_the_floor_and_one_that_falls_over_are_refused(body: AnnyBody,
     assert "below the floor" in [fault.check for fault in sunken]
     leaning = pose.rotations.copy()
     leaning[0] = (np.radians(20), 0, 0)
-    pose, vertices, _ = rest_on_floor(body, shape, replace(pose, rotations=leaning))
-    assert "out of balance" in [fault.check for fault in check_pose(body, pose, vertices)]
+    leant = rest_on_floor(body, shape, replace(pose, rotations=leaning))
+    assert "out of balance" in [fault.check for fault in check_pose(body, leant.pose, leant.vertices)]
 
 
 @pytest.mark.parametrize(("population", "posture"), [("infant", "supine"), ("infant", "sitting"), ("adult", "walking")])
@@ -126,9 +127,9 @@ def test_plausible_poses_pass_their_own_checks(body: AnnyBody, population: Popul
     for seed in range(2):
         generator = np.random.default_rng(seed)
         shape = body.draw_shape(generator, population)
-        drawn = draw_plausible_pose(generator, posture, body, shape, population)
-        assert check_pose(body, drawn.pose, drawn.vertices) == ()
-        assert all(faults for faults in drawn.refused)
+        drawn, refused = draw_plausible_pose(generator, posture, body, shape, population)
+        assert check_resting(body, drawn) == ()
+        assert all(faults for faults in refused)
         assert (drawn.pose.posture, drawn.pose.population) == (posture, population)
 
 
@@ -143,8 +144,7 @@ def test_most_draws_pass_and_exaggerated_ones_do_not(body: AnnyBody) -> None:
         drawn = draw_pose(generator, "supine", body)
         wild = drawn.rotations * np.float32(1.6)
         wild[0] = drawn.rotations[0]
-        pose, vertices, _ = rest_on_floor(body, shape, replace(drawn, rotations=wild))
-        refused += bool(check_pose(body, pose, vertices))
+        refused += bool(check_resting(body, rest_on_floor(body, shape, replace(drawn, rotations=wild))))
     assert refused >= 5
 
 

@@ -12,8 +12,8 @@ from fidip.synthesis.bodies.protocol import Population
 from fidip.synthesis.poses import (
     POSTURES,
     SETTLED,
-    Pose,
     Posture,
+    Resting,
     area_vectors,
     centre_of_mass,
     draw_pose,
@@ -33,33 +33,37 @@ def body() -> AnnyBody:
     return AnnyBody.load()
 
 
-def laid(body: AnnyBody, population: Population, posture: Posture, seed: int) -> tuple[Pose, np.ndarray, torch.Tensor]:
+def laid(body: AnnyBody, population: Population, posture: Posture, seed: int) -> tuple[Resting, torch.Tensor]:
     """A body that came to rest within the tilt that it is allowed."""
     generator = np.random.default_rng(seed)
     while True:
         shape = body.draw_shape(generator, population)
-        pose, vertices, tilt = rest_on_floor(body, shape, draw_pose(generator, posture, body, population))
-        if tilt < 0.9 * SETTLED[posture] or not SETTLED[posture]:
-            return pose, vertices, shape
+        resting = rest_on_floor(body, shape, draw_pose(generator, posture, body, population))
+        if resting.tilt < 0.9 * SETTLED[posture] or not SETTLED[posture]:
+            return resting, shape
 
 
 @pytest.mark.parametrize(("population", "posture"), ALL)
 def test_a_body_rests_on_the_floor_over_the_origin(body: AnnyBody, population: Population, posture: Posture) -> None:
-    pose, vertices, shape = laid(body, population, posture, 1)
+    resting, shape = laid(body, population, posture, 1)
+    pose, vertices = resting.pose, resting.vertices
     size = 0.65 if population == "infant" else 1.7
     assert -0.06 * size < vertices[:, 2].min() <= 0
     assert np.mean(vertices[:, 2] < 0) < 0.12  # hands have many vertices
     centre = centre_of_mass(vertices, body.faces, area_vectors(vertices, body.faces))
     np.testing.assert_allclose(centre[:2], 0, atol=1e-3)
     again = body(shape[None], torch.from_numpy(pose.rotations)[None], torch.from_numpy(pose.translation)[None])
-    np.testing.assert_allclose(vertices, again.vertices[0].numpy(), atol=1e-4)
+    for mine, theirs in (
+        (vertices, again.vertices), (resting.joints, again.joints), (resting.keypoints, again.keypoints)
+    ):  # fmt: skip
+        np.testing.assert_allclose(mine, theirs[0].numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize(("population", "posture"), [("infant", "supine"), ("infant", "prone"), ("adult", "supine")])
 def test_the_lying_bear_their_weight(body: AnnyBody, population: Population, posture: Posture) -> None:
     """The centre of mass is over the hull of what touches the floor, as for anything that lies still."""
     for seed in range(3):
-        _, vertices, _ = laid(body, population, posture, seed)
+        vertices = laid(body, population, posture, seed)[0].vertices
         touching = vertices[vertices[:, 2] < 0.012 * (0.65 if population == "infant" else 1.7)][:, :2]
         outside = ConvexHull(touching).equations[:, 2].max()  # of the origin, where the centre is
         assert outside < 0.02
@@ -72,16 +76,15 @@ def test_the_lying_bear_their_weight(body: AnnyBody, population: Population, pos
 def test_postures_are_what_they_are_called(body: AnnyBody, posture: Posture, face: int, crown: int) -> None:
     """Which way chest and crown go: +1 up, −1 down, 0 neither."""
     for seed in range(3):
-        pose, _vertices, shape = laid(body, "infant", posture, seed)
-        turn = Rotation.from_rotvec(pose.rotations[0]).as_matrix()
+        resting, _ = laid(body, "infant", posture, seed)
+        turn = Rotation.from_rotvec(resting.pose.rotations[0]).as_matrix()
         chest, up = -turn[2, 1], turn[2, 2]
         for value, sign in ((chest, face), (up, crown)):
             if sign:
                 assert value * sign > 0.6, (posture, seed)
             else:
                 assert abs(value) < 0.7, (posture, seed)
-        inputs = (shape[None], torch.from_numpy(pose.rotations)[None], torch.from_numpy(pose.translation)[None])
-        points = dict(zip(COCO_17.keypoints, body.keypoints(*inputs)[0].numpy(), strict=True))
+        points = dict(zip(COCO_17.keypoints, resting.keypoints, strict=True))
         if posture == "standing":
             assert points["nose"][2] > points["left_hip"][2] > points["left_ankle"][2] > 0
         if posture == "crawling":
@@ -92,15 +95,15 @@ def test_postures_are_what_they_are_called(body: AnnyBody, posture: Posture, fac
 def test_the_side_lying_show_one_shoulder_to_the_sky(body: AnnyBody) -> None:
     sides = []
     for seed in range(8):
-        pose, _, _ = laid(body, "infant", "side", seed)
-        sides.append(Rotation.from_rotvec(pose.rotations[0]).as_matrix()[2, 0])
+        resting, _ = laid(body, "infant", "side", seed)
+        sides.append(Rotation.from_rotvec(resting.pose.rotations[0]).as_matrix()[2, 0])
     assert min(np.abs(sides)) > 0.6
     assert len(set(np.sign(sides))) == 2
 
 
 def test_standing_soles_are_level(body: AnnyBody) -> None:
     for population in ("infant", "adult"):
-        _, vertices, _ = laid(body, population, "standing", 2)
+        vertices = laid(body, population, "standing", 2)[0].vertices
         lows = [vertices[body.bone_weights(f"foot.{side}") > 0.9][:, 2].min() for side in "LR"]
         assert np.abs(lows).max() < 0.03
         ends = [vertices[body.bone_weights(bone) > 0.9][:, 2].min() for bone in ("toe1", "toe5")]
@@ -112,7 +115,8 @@ def test_the_upright_do_not_tilt_and_the_others_stay_within_bounds(body: AnnyBod
         generator = np.random.default_rng(4)
         shape = body.draw_shape(generator, population)
         drawn = draw_pose(generator, posture, body, population)
-        pose, _, tilt = rest_on_floor(body, shape, drawn)
+        resting = rest_on_floor(body, shape, drawn)
+        pose, tilt = resting.pose, resting.tilt
         turn = Rotation.from_rotvec(pose.rotations[0]) * Rotation.from_rotvec(drawn.rotations[0]).inv()
         assert np.degrees(turn.magnitude()) == pytest.approx(tilt, abs=0.05)
         assert tilt <= SETTLED[posture] + 1e-6

@@ -51,7 +51,7 @@ ADULT_SMALL = Recipe(
         description="adults, rendered",
         licence="Apache-2.0",
     ),
-    epochs=24,
+    epochs=40,
     batch_size=32,
     learning_rate=1e-3,
     cosine=True,

@@ -19,7 +19,16 @@ from scipy.spatial import ConvexHull, cKDTree
 
 from fidip.synthesis.anatomy import MOTIONS, joint_angles
 from fidip.synthesis.bodies.protocol import ADJACENT_PARTS, PARTS, BodyModel, Population
-from fidip.synthesis.poses import SETTLED, Pose, Posture, Resting, area_vectors, centre_of_mass, draw_pose, rest_on_floor
+from fidip.synthesis.poses import (
+    SETTLED,
+    Pose,
+    Posture,
+    Resting,
+    area_vectors,
+    centre_of_mass,
+    draw_pose,
+    rest_on_floor,
+)
 from fidip.synthesis.postures import YEARS
 from fidip.synthesis.surface import incidence, vertex_normals
 
