@@ -33,8 +33,8 @@ YEARS: dict[tuple[Population, Posture], tuple[float, float]] = {
     ("infant", "crawling"): (0.45, 1.4),
     ("infant", "standing"): (0.45, 2.0),
 }
-"""Who can do it, where not everybody of the population can: about the earliest age of the WHO's motor milestones
-(Multicentre Growth Reference Study, 2006: sitting 3.8, crawling 5.2, standing with help 4.8 months) until it is given up."""
+"""Ages of a posture that not everybody of its population takes: from about the earliest of the WHO's motor milestones
+(Multicentre Growth Reference Study, 2006: sitting 3.8, crawling 5.2, standing with help 4.8 months) on."""
 
 Ranges = dict[str, tuple[float, float]]  # degrees; names without a side are drawn for both
 Change = Callable[[np.random.Generator, dict[str, float]], dict[str, float]]  # of the angles drawn for a posture
