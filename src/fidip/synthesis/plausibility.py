@@ -29,7 +29,6 @@ from fidip.synthesis.poses import (
     draw_pose,
     rest_on_floor,
 )
-from fidip.synthesis.postures import YEARS
 from fidip.synthesis.surface import incidence, vertex_normals
 
 Check = Literal["joint limit", "self-penetration", "below the floor", "out of balance"]
@@ -163,18 +162,6 @@ def reasons(refused: Iterable[tuple[Fault, ...]]) -> dict[str, int]:
     for faults in refused:
         counts.update({_reason(fault) for fault in faults})
     return dict(counts.most_common())
-
-
-def acceptance(
-    generator: np.random.Generator, body: BodyModel, population: Population, posture: Posture, count: int
-) -> tuple[float, dict[str, float]]:
-    """Share of drawn poses that pass, and the share that each reason refuses, over ``count`` bodies."""
-    refused = []
-    for _ in range(count):
-        shape = body.draw_shape(generator, population, YEARS.get((population, posture)))
-        if faults := check_resting(body, rest_on_floor(body, shape, draw_pose(generator, posture, body, population))):
-            refused.append(faults)
-    return 1 - len(refused) / count, {reason: number / count for reason, number in reasons(refused).items()}
 
 
 def _reason(fault: Fault) -> str:
