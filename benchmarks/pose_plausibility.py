@@ -4,7 +4,7 @@
 
     python benchmarks/pose_plausibility.py --json benchmarks/results/pose_plausibility.json
 
-The exaggerated control turns every joint 1.6 times as far, the root excepted; checks that let it pass would be worthless.
+The exaggerated control turns every joint but the root 1.6 times as far; checks that let it pass would be worthless.
 """
 
 from __future__ import annotations
