@@ -33,6 +33,7 @@ from fidip.networks.weights import load_pose_net, save_pose_net
 from fidip.recipes import RECIPES
 from fidip.studies.demo import AREA, FULL, IMAGE_SIZE
 from fidip.synthesis.generate import generate
+from fidip.synthesis.sample import Settings
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.run import train
 
@@ -44,9 +45,9 @@ HELD_OUT = ("adult-photo", 8_000_003, 200)
 def adult(out: Path, count: int, workers: int) -> dict[str, Any]:
     """Train the source network of the demo on rendered adults."""
     for part, (style, seed) in ADULTS.items():
-        generate(out / part, count, style, IMAGE_SIZE, seed, workers)
+        generate(out / part, Settings(style, count, IMAGE_SIZE, seed), workers)
     style, seed, held_out = HELD_OUT
-    generate(out / "validation", held_out, style, IMAGE_SIZE, seed, workers)
+    generate(out / "validation", Settings(style, held_out, IMAGE_SIZE, seed), workers)
     sets = {part: LabelledSet.read(out / part / "annotations.json") for part in (*ADULTS, "validation")}
     recipe = RECIPES["adult-small"]
     warnings.filterwarnings("ignore", ".* say they are synthetic", DataWarning)  # rendered, in the place of real ones

@@ -21,6 +21,7 @@ from typing import Any
 
 from fidip.files import write_json
 from fidip.synthesis.generate import generate
+from fidip.synthesis.sample import Settings
 
 STYLES = ("infant-photo", "infant-flat", "adult-photo", "adult-flat")
 
@@ -29,10 +30,8 @@ def rate(style: str, count: int, side: int, workers: int) -> dict[str, float]:
     """Images per second of one style."""
     started, finished = perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
-        generate(
-            Path(folder) / "set", count, style, (side, side), 1, workers,
-            progress=lambda _: finished.append(perf_counter()),
-        )  # fmt: skip
+        settings = Settings(style, count, (side, side), seed=1)
+        generate(Path(folder) / "set", settings, workers, progress=lambda _: finished.append(perf_counter()))
     first = min(2 * workers, count // 4)
     return {
         "images_per_second": round((count - first - 1) / (finished[-1] - finished[first]), 2),

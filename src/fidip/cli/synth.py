@@ -24,6 +24,10 @@ def synth(
     size: Annotated[str, tyro.conf.arg(metavar="PX|WxH")] = "256",
     seed: int = 0,
     workers: int = 1,
+    age_months: Annotated[str | None, tyro.conf.arg(metavar="LOW-HIGH")] = None,
+    textures: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    backgrounds: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    shard: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1",
     keep_ground_truth: bool = False,
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
@@ -41,19 +45,27 @@ def synth(
         size: Width and height in pixels, or one number for both.
         seed: Decides everything random.
         workers: Processes.
-        keep_ground_truth: Also write depth, body parts, joints and body parameters of each image to OUT/truth.
+        age_months: Ages of the infants, such as 0-12; without it newborns to toddlers of two years.
+        textures: A folder of pictures of cloth, which join those that clothes, blankets and toys are made of.
+        backgrounds: A folder of pictures of any size, which join those that show behind everything.
+        shard: Make a part of the images only, such as 3/16: every sixteenth from the third on, as in the whole.
+        keep_ground_truth: Also write mask, depth, body parts, joints, body and camera of each image to OUT/truth.
         json: Also write what was made, and how fast, to this file.
     """
     from fidip.cli.output import write_report
     from fidip.cli.progress import bar
     from fidip.synthesis.generate import generate
+    from fidip.synthesis.pictures import UserPictures
+    from fidip.synthesis.sample import Settings
 
+    part = parse_shard(shard)
+    settings = Settings(
+        f"{population}-{STYLES[renderer]}", count, parse_size(size), seed, keep_ground_truth,
+        None if age_months is None else parse_months(age_months), UserPictures.open(textures, backgrounds),
+    )  # fmt: skip
     start = time.perf_counter()
-    with bar("rendering", count) as show:
-        images = generate(
-            out, count, f"{population}-{STYLES[renderer]}", parse_size(size), seed, workers,
-            keep_ground_truth=keep_ground_truth, progress=show,
-        )  # fmt: skip
+    with bar("rendering", len(range(part[0] - 1, count, part[1]))) as show:
+        images = generate(out, settings, workers, part, show)
     seconds = time.perf_counter() - start
     print(f"{len(images)} images in {out}: annotations.json and images/")
     report = {
@@ -67,6 +79,7 @@ def synth(
         "population": population,
         "renderer": renderer,
         "seed": seed,
+        "shard": shard,
         "seconds": round(seconds, 3),
     }
     write_report(json, report)
@@ -79,3 +92,19 @@ def parse_size(text: str) -> tuple[int, int]:
         raise RecipeError(f"--size {text}: give pixels such as 256, or width and height such as 640x480")
     width = int(match[1])
     return width, int(match[2]) if match[2] else width
+
+
+def parse_months(text: str) -> tuple[float, float]:
+    """(youngest, oldest) of ``0-12`` or ``3.5-6``. Raises ``RecipeError``."""
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d+)?)-(\d{1,4}(?:\.\d+)?)", text.strip())
+    if match is None or float(match[1]) >= float(match[2]):
+        raise RecipeError(f"--age-months {text}: give the youngest and the oldest age, such as 0-12")
+    return float(match[1]), float(match[2])
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(i, n) of ``3/16``. Raises ``RecipeError``."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+    if match is None:
+        raise RecipeError(f"--shard {text}: give a part and how many parts there are, such as 3/16")
+    return int(match[1]), int(match[2])

@@ -28,6 +28,7 @@ from fidip.networks.weights import weights_sha256
 from fidip.recipes import RECIPES
 from fidip.studies.arms import Arm, Measured, run_arms
 from fidip.synthesis.generate import generate
+from fidip.synthesis.sample import Settings
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 
@@ -191,7 +192,7 @@ def _render(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) ->
             watch("rendering", before + done, total)
 
         processes = workers if count > WORTH_A_POOL else 1
-        generate(out / name, count, style, IMAGE_SIZE, part_seed, processes, progress=show)
+        generate(out / name, Settings(style, count, IMAGE_SIZE, part_seed), processes, progress=show)
         before += count
     return {name: out / name / "annotations.json" for name in parts}
 

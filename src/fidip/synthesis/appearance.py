@@ -14,7 +14,9 @@ from typing import NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from fidip.images import RGBImage
 from fidip.synthesis.backgrounds import background
+from fidip.synthesis.pictures import PictureFolder, UserPictures, backdrop, cloth
 from fidip.synthesis.skin import SkinChart, paint_eye, paint_skin, skin_chart
 from fidip.synthesis.surface import Surface
 from fidip.synthesis.textures import GROUNDS, Palette, Texture, fabric, ground, hair
@@ -112,14 +114,20 @@ class Ground(NamedTuple):
 
 
 class Shelf(Sequence[T]):
-    """Things that are made when first asked for and then kept; the n-th depends on the seed and n only."""
+    """Things that are made when first asked for and then kept; the n-th depends on the seed and n only.
 
-    def __init__(self, seed: tuple[int, int], makers: Sequence[Callable[[np.random.Generator], T]]) -> None:
-        self._seed, self._makers = seed, makers
+    ``guests`` stand behind them: things of the user's that are fetched anew each time, however many there are.
+    """
+
+    def __init__(
+        self, seed: tuple[int, int], makers: Sequence[Callable[[np.random.Generator], T]],
+        guests: Sequence[Callable[[], T]] = (),
+    ) -> None:  # fmt: skip
+        self._seed, self._makers, self._guests = seed, makers, guests
         self._made: dict[int, T] = {}
 
     def __len__(self) -> int:
-        return len(self._makers)
+        return len(self._makers) + len(self._guests)
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -129,6 +137,8 @@ class Shelf(Sequence[T]):
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = range(len(self))[index]
+        if place >= len(self._makers):
+            return self._guests[place - len(self._makers)]()
         if place not in self._made:
             self._made[place] = self._makers[place](np.random.default_rng([*self._seed, place]))
         return self._made[place]
@@ -149,15 +159,18 @@ class AssetBank:
     floor_kinds: tuple[str, ...]
     picture_kinds: tuple[str, ...]
 
-    def __init__(self, name: str, surface: Surface) -> None:
+    def __init__(self, name: str, surface: Surface, pictures: UserPictures) -> None:
         recipe = BANKS[name]
-        self.name, self.floor_kinds, self.picture_kinds = name, recipe.floors, recipe.pictures
+        cloths = _guests(pictures.textures, lambda pixels: cloth(pixels, CLOTH_SIZE))
+        backdrops = _guests(pictures.backgrounds, backdrop)
+        self.name, self.floor_kinds = name, recipe.floors
+        self.picture_kinds = (*recipe.pictures, *(USERS for _ in backdrops))
 
         @cache
         def chart() -> SkinChart:
             return skin_chart(surface, SKIN_SIZE)
 
-        def cloth(pattern: str, palettes: tuple[Palette, ...]) -> Callable[[np.random.Generator], Texture]:
+        def woven(pattern: str, palettes: tuple[Palette, ...]) -> Callable[[np.random.Generator], Texture]:
             return lambda rng: fabric(rng, CLOTH_SIZE, pattern, palettes[rng.integers(len(palettes))])
 
         def skin(darkness: float) -> Callable[[np.random.Generator], Texture]:
@@ -165,16 +178,27 @@ class AssetBank:
 
         self.skins = Shelf((recipe.seed, 0), [skin(darkness) for darkness in np.linspace(0, 1, recipe.skins)])
         self.eyes = Shelf((recipe.seed, 1), [lambda rng: paint_eye(rng, EYE_SIZE)] * 12)
-        self.fabrics = Shelf((recipe.seed, 2), [cloth(pattern, recipe.palettes) for pattern in recipe.patterns])
-        self.diapers = Shelf((recipe.seed, 3), [cloth(pattern, (PALE,)) for pattern in DIAPER_PATTERNS])
+        self.fabrics = Shelf((recipe.seed, 2), [woven(pattern, recipe.palettes) for pattern in recipe.patterns], cloths)
+        self.diapers = Shelf((recipe.seed, 3), [woven(pattern, (PALE,)) for pattern in DIAPER_PATTERNS])
         self.hairs = tuple(
             Shelf((recipe.seed, 4 + step), [partial(_hair, colour, density) for colour in HAIRS])
             for step, density in enumerate(HAIR_DENSITIES)
         )
-        self.toys = Shelf((recipe.seed, 10), [cloth(pattern, (BRIGHT, NURSERY)) for pattern in TOY_PATTERNS])
+        self.toys = Shelf((recipe.seed, 10), [woven(pattern, (BRIGHT, NURSERY)) for pattern in TOY_PATTERNS])
         self.floors = Shelf((recipe.seed, 11), [partial(_ground, kind) for kind in recipe.floors])
         self.walls = Shelf((recipe.seed, 12), [partial(_ground, kind) for kind in recipe.walls])
-        self.pictures = Shelf((recipe.seed, 13), [partial(_picture, kind) for kind in recipe.pictures])
+        self.pictures = Shelf((recipe.seed, 13), [partial(_picture, kind) for kind in recipe.pictures], backdrops)
+
+
+USERS = "the user's"
+"""The kind of a picture from the user's own folder."""
+
+
+def _guests(folder: PictureFolder | None, use: Callable[[RGBImage], T]) -> list[Callable[[], T]]:
+    def fetch(index: int, pictures: PictureFolder) -> T:
+        return use(pictures.read(index))
+
+    return [] if folder is None else [partial(fetch, index, folder) for index in range(len(folder.files))]
 
 
 def _hair(colour: NDArray[np.float32], density: float, rng: np.random.Generator) -> Texture:
@@ -190,7 +214,10 @@ def _picture(kind: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     return background(rng, PICTURE_SIZE, kind)
 
 
+NO_PICTURES = UserPictures()
+
+
 @lru_cache(maxsize=4)
-def asset_bank(name: str, surface: Surface) -> AssetBank:
-    """A bank by name; the same object for the life of the process."""
-    return AssetBank(name, surface)
+def asset_bank(name: str, surface: Surface, pictures: UserPictures = NO_PICTURES) -> AssetBank:
+    """A bank by name, with what a user adds to it; the same object for the life of the process."""
+    return AssetBank(name, surface, pictures)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,17 +27,21 @@ from fidip import __version__
 from fidip.annotations import LabelledImage
 from fidip.coco import read_coco, write_coco
 from fidip.errors import FidipError, RecipeError, StorageError
-from fidip.files import new_folder, read_json, remove_stale_temporaries, storage_error, write_json
-from fidip.geometry import Size
+from fidip.files import new_folder, read_json, remove_stale_temporaries, sha256_of, storage_error, write_json
 from fidip.platform import single_threaded_children
-from fidip.synthesis.bodies.anny import AnnyBody
+from fidip.synthesis.bodies.anny import BUNDLE, AnnyBody
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.renderers import RENDERERS
-from fidip.synthesis.sample import IMAGES, LABELS, TRUTH, Settings, label_file, write_sample
+from fidip.synthesis.sample import IMAGES, LABELS, REFUSED, TRUTH, Settings, label_file, write_sample
 from fidip.synthesis.scene import SCENE_STYLES
 from fidip.synthesis.world import Renderer, Scene
 
-SETTINGS, ANNOTATIONS = "synth.json", "annotations.json"
+SETTINGS, ANNOTATIONS, MANIFEST = "synth.json", "annotations.json", "manifest.json"
+
+Shard = tuple[int, int]
+"""(i, n): every n-th image, from the i-th on, counted from 1."""
+
+WHOLE: Shard = (1, 1)
 
 SIZES = (32, 4096)
 """Shortest and longest side of an image in pixels."""
@@ -42,40 +49,53 @@ SIZES = (32, 4096)
 
 def generate(
     out: Path,
-    count: int,
-    style: str,
-    size: Size,
-    seed: int,
+    settings: Settings,
     workers: int = 1,
-    *,
-    keep_ground_truth: bool = False,
+    shard: Shard = WHOLE,
     progress: Callable[[int], None] | None = None,
 ) -> list[LabelledImage]:
-    """Write ``count`` labelled images of a style of ``SCENE_STYLES`` to a new folder and return their labels.
+    """Write the labelled images of some settings to a folder and return their labels.
 
-    ``out/annotations.json`` holds the labels, ``out/images`` the pictures; with ``keep_ground_truth`` ``out/truth``
-    holds depth, body parts, joints and body parameters of each. ``size`` is (width, height). A folder that an
-    interrupted run of the same settings has left is completed. ``progress`` is told how many images are done.
+    ``out/annotations.json`` holds the labels, ``out/images`` the pictures, ``out/manifest.json`` what they were made
+    from; with ``keep_ground_truth`` ``out/truth`` holds masks, depth, body parts, joints, body and camera of each. A
+    folder that an interrupted run of the same settings has left is completed. A ``shard`` is a part of the images, with
+    the numbers, names and bytes that they have in the whole. ``progress`` is told how many images are done.
 
     Raises:
         RecipeError: the settings make no sense, or no draw shows enough of a body.
+        ImageError: one of the user's pictures is no longer what it was when its folder was opened.
         StorageError: ``out`` holds something else, or cannot be written to.
         MissingExtra: the style's renderer needs a package that is not installed.
     """
-    settings = Settings(style, count, size, seed, keep_ground_truth)
-    _check(settings, workers)
-    _claim(out, settings)
+    _check(settings, workers, shard)
+    record = {**settings.to_json(), "shard": list(shard), "fidip": __version__}
+    _claim(out, record, settings.keep_ground_truth)
     if not (out / ANNOTATIONS).exists():
-        missing = [number for number in range(count) if not label_file(out, number).exists()]
-        present = count - len(missing)
+        numbers = range(shard[0] - 1, settings.count, shard[1])
+        missing = [number for number in numbers if not label_file(out, number).exists()]
+        present = len(numbers) - len(missing)
         for done, _ in enumerate(_write_samples(out, settings, missing, workers), start=present + 1):
             if progress:
                 progress(done)
-        write_coco(
-            out / ANNOTATIONS, [image for number in range(count) for image in read_coco(label_file(out, number))]
-        )
+        images = [image for number in numbers for image in read_coco(label_file(out, number))]
+        write_json(out / MANIFEST, {"settings": record, **_manifest(images)}, indent=2)
+        write_coco(out / ANNOTATIONS, images)
     _discard_labels(out)
     return read_coco(out / ANNOTATIONS)
+
+
+def _manifest(images: list[LabelledImage]) -> dict[str, Any]:
+    """What a set was made from, and how many draws were refused for which reason."""
+    refused: Counter[str] = Counter()
+    for image in images:
+        refused.update(image.extras[REFUSED])
+    return {
+        "images": len(images),
+        "postures": dict(sorted(Counter(image.posture for image in images if image.posture).items())),
+        REFUSED: dict(refused.most_common()),
+        "assets": {BUNDLE.name: sha256_of(BUNDLE)},
+        "versions": {"fidip": __version__, **{name: version(name) for name in ("numpy", "torch")}},
+    }
 
 
 def _write_samples(out: Path, settings: Settings, numbers: list[int], workers: int) -> Iterator[int]:
@@ -171,7 +191,7 @@ def _single_thread() -> Iterator[None]:
         cv2.setNumThreads(cv_threads)
 
 
-def _check(settings: Settings, workers: int) -> None:
+def _check(settings: Settings, workers: int, shard: Shard) -> None:
     if settings.style not in SCENE_STYLES:
         raise RecipeError(f"no scene style '{settings.style}'; choose one of {', '.join(SCENE_STYLES)}")
     if settings.count < 1:
@@ -180,14 +200,18 @@ def _check(settings: Settings, workers: int) -> None:
         raise RecipeError(f"--workers {workers}: at least one process is needed")
     if settings.seed < 0:
         raise RecipeError(f"--seed {settings.seed}: a seed is 0 or more")
+    if not 1 <= shard[0] <= shard[1]:
+        raise RecipeError(f"--shard {shard[0]}/{shard[1]}: give i/n with i from 1 to n")
+    if settings.count < shard[0]:
+        raise RecipeError(f"--shard {shard[0]}/{shard[1]}: of {settings.count} images none is left for it")
+    settings.scene_style(AnnyBody.load())  # are there people of these ages?
     if not all(SIZES[0] <= side <= SIZES[1] for side in settings.size):
         width, height = settings.size
         raise RecipeError(f"--size {width}x{height}: each side must have {SIZES[0]} to {SIZES[1]} pixels")
 
 
-def _claim(out: Path, settings: Settings) -> None:
+def _claim(out: Path, record: dict[str, Any], keep_ground_truth: bool) -> None:
     """Make the folder, or make sure that what lies in it is a part of the same run."""
-    record = {**asdict(settings), "size": list(settings.size), "fidip": __version__}
     if not (out / SETTINGS).exists():
         new_folder(out)
         write_json(out / SETTINGS, record)
@@ -196,7 +220,7 @@ def _claim(out: Path, settings: Settings) -> None:
             f"{out}: holds images of other settings ({SETTINGS}); choose a new folder or delete this one"
         )
     try:
-        for folder in (out / IMAGES, out / LABELS, *([out / TRUTH] if settings.keep_ground_truth else [])):
+        for folder in (out / IMAGES, out / LABELS, *([out / TRUTH] if keep_ground_truth else [])):
             folder.mkdir(exist_ok=True)
             remove_stale_temporaries(folder)
         remove_stale_temporaries(out)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fidip.annotations import Domain, LabelledImage, Person
 from fidip.coco import write_coco
 from fidip.errors import RecipeError
-from fidip.files import atomic_write
+from fidip.files import atomic_write, write_bytes
 from fidip.geometry import Size
 from fidip.images import write_image
+from fidip.synthesis.appearance import NO_PICTURES
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.labels import project_labels, share_in_frame
-from fidip.synthesis.scene import SCENE_STYLES, DrawnScene, draw_scene
+from fidip.synthesis.pictures import UserPictures
+from fidip.synthesis.scene import SCENE_STYLES, DrawnScene, SceneStyle, at_ages, draw_scene
 from fidip.synthesis.sensor import photograph
 from fidip.synthesis.world import Renderer, Rendering
 
 IMAGES, LABELS, TRUTH = "images", "labels", "truth"
+
+REFUSED = "refused"
+"""The field of an image that counts the draws before it, by what was wrong with them."""
 
 LEAST_VISIBLE, LEAST_IN_FRAME, TRIES = 8, 0.7, 20
 """A draw with fewer visible keypoints, or a smaller share of the body in the frame, is drawn anew, so often."""
@@ -32,11 +40,30 @@ LEAST_VISIBLE, LEAST_IN_FRAME, TRIES = 8, 0.7, 20
 class Settings:
     """What decides the bytes of a run."""
 
-    style: str
+    style: str  # of SCENE_STYLES
     count: int
-    size: Size
+    size: Size  # width, height
     seed: int
     keep_ground_truth: bool = False
+    months: tuple[float, float] | None = None  # of age; None: the whole population
+    pictures: UserPictures = NO_PICTURES
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain JSON values; the user's pictures by their fingerprints."""
+        return {
+            "style": self.style,
+            "count": self.count,
+            "size": list(self.size),
+            "seed": self.seed,
+            "keep_ground_truth": self.keep_ground_truth,
+            "age_months": None if self.months is None else list(self.months),
+            "pictures": self.pictures.fingerprints(),
+        }
+
+    def scene_style(self, body: BodyModel) -> SceneStyle:
+        """The style with these ages. Raises ``RecipeError`` where nobody is of them."""
+        style = SCENE_STYLES[self.style]
+        return style if self.months is None else at_ages(style, self.months, body)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,25 +81,31 @@ def make_sample(settings: Settings, number: int, body: BodyModel, renderer: Rend
 
     Raises ``RecipeError`` after ``TRIES`` draws, which no style of ours comes near.
     """
-    style = SCENE_STYLES[settings.style]
+    style = settings.scene_style(body)
     salt = zlib.crc32(settings.style.encode())
+    refused: Counter[str] = Counter()
     for attempt in range(TRIES):
         rng = np.random.default_rng([settings.seed, number, salt, attempt])
-        drawn = draw_scene(rng, body, style, settings.size)
+        drawn = draw_scene(rng, body, style, settings.size, settings.pictures)
+        refused.update(check for faults in drawn.refused for check in {fault.check for fault in faults})
         if share_in_frame(drawn.scene.camera, drawn.vertices) < LEAST_IN_FRAME:
+            refused["out of the frame"] += 1
             continue
         rendering = renderer(drawn.scene, int(rng.integers(2**31)))
         person = project_labels(drawn.scene.camera, drawn.keypoints, rendering)
         if (person.keypoints[:, 2] == 2).sum() >= LEAST_VISIBLE:
             pixels = photograph(rendering.colour, drawn.sensor, rng)
-            return Sample(_label(settings, number, drawn, person), pixels, drawn, rendering)
+            return Sample(_label(settings, number, drawn, person, refused), pixels, drawn, rendering)
+        refused["hidden"] += 1
     raise RecipeError(
         f"image {number}: {TRIES} draws of {settings.style} at {settings.size[0]} x {settings.size[1]} pixels show too "
         "little of the body; choose a larger or squarer size"
     )
 
 
-def _label(settings: Settings, number: int, drawn: DrawnScene, person: Person) -> LabelledImage:
+def _label(
+    settings: Settings, number: int, drawn: DrawnScene, person: Person, refused: Mapping[str, int]
+) -> LabelledImage:
     suffix = ".png" if drawn.sensor.jpeg_quality is None else ".jpg"
     person = replace(person, id=number + 1, keypoints=np.round(person.keypoints, 3))
     return LabelledImage(
@@ -84,7 +117,13 @@ def _label(settings: Settings, number: int, drawn: DrawnScene, person: Person) -
         domain=Domain.SYNTHETIC,
         posture=drawn.posture,
         body_seed=drawn.body_seed,
-        extras={"style": settings.style, "renderer": SCENE_STYLES[settings.style].renderer, "scene": drawn.provenance},
+        extras={
+            "style": settings.style,
+            "renderer": SCENE_STYLES[settings.style].renderer,
+            "age_months": None if drawn.years is None else round(12 * drawn.years, 1),
+            REFUSED: dict(sorted(refused.items())),
+            "scene": drawn.provenance,
+        },
     )
 
 
@@ -93,17 +132,18 @@ def write_sample(out: Path, settings: Settings, number: int, body: BodyModel, re
     sample = make_sample(settings, number, body, renderer)
     write_image(out / IMAGES / sample.label.file_name, sample.pixels, sample.drawn.sensor.jpeg_quality)
     if settings.keep_ground_truth:
+        write_bytes(out / TRUTH / f"{_name(number)}_mask.png", _png(_mask(sample.rendering)))
+        write_bytes(out / TRUTH / f"{_name(number)}_parts.png", _png(_parts(sample.rendering)))
+        write_bytes(out / TRUTH / f"{_name(number)}_depth.png", _png(_millimetres(sample.rendering)))
         with atomic_write(out / TRUTH / f"{_name(number)}.npz") as stream:
             np.savez_compressed(stream, allow_pickle=False, **_ground_truth(sample))
     write_coco(label_file(out, number), [sample.label])
 
 
 def _ground_truth(sample: Sample) -> dict[str, Any]:
-    """Everything known of an image: per pixel depth (metres) and part; of the body its parameters and joints."""
+    """What is known of body and camera besides the image; metres, radians."""
     camera, drawn = sample.drawn.scene.camera, sample.drawn
     return {
-        "depth": sample.rendering.depth,
-        "part": sample.rendering.part.astype(np.int8),
         "keypoints": drawn.keypoints,
         "joints": drawn.joints,
         "shape": drawn.shape,
@@ -114,6 +154,23 @@ def _ground_truth(sample: Sample) -> dict[str, Any]:
         "camera_rotation": camera.rotation,
         "camera_position": camera.position,
     }
+
+
+def _mask(rendering: Rendering) -> NDArray[np.uint8]:  # (H, W) 255 where the body or its clothes show
+    return np.where(rendering.part >= 0, np.uint8(255), np.uint8(0))
+
+
+def _parts(rendering: Rendering) -> NDArray[np.uint8]:  # (H, W) 0 for what is no body, else 1 + the index in PARTS
+    return (rendering.part + 1).astype(np.uint8)
+
+
+def _millimetres(rendering: Rendering) -> NDArray[np.uint16]:  # (H, W) 0 where nothing was hit
+    return np.clip(np.round(1000 * rendering.depth), 0, 65535).astype(np.uint16)
+
+
+def _png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """A grey picture of 8 or 16 bits."""
+    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def _name(number: int) -> str:

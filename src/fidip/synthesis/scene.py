@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidip.annotations import FloatArray
+from fidip.errors import RecipeError
 from fidip.geometry import Size
-from fidip.synthesis.appearance import AssetBank, asset_bank
+from fidip.synthesis.appearance import NO_PICTURES, USERS, AssetBank, asset_bank
 from fidip.synthesis.bodies.protocol import BodyModel, Population
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.framing import View, draw_camera, draw_view
 from fidip.synthesis.people import draw_person
-from fidip.synthesis.plausibility import draw_plausible_pose
+from fidip.synthesis.pictures import UserPictures
+from fidip.synthesis.plausibility import Fault, draw_plausible_pose
 from fidip.synthesis.poses import Pose
 from fidip.synthesis.postures import POSTURE_NAMES, YEARS, Posture
 from fidip.synthesis.sensor import Sensor, draw_sensor
@@ -40,6 +42,15 @@ class SceneStyle:
     views: tuple[View, ...]
     photographed: bool
     toys: int = 0  # at most
+    months: tuple[float, float] | None = None  # of age; None: the whole population
+
+    def years(self, posture: Posture) -> tuple[float, float] | None:
+        """The ages at which people of this style take a posture; ``None`` for all of them."""
+        able = YEARS.get((self.population, posture))
+        if self.months is None:
+            return able
+        low, high = (month / 12 for month in self.months)
+        return (low, high) if able is None else (max(low, able[0]), min(high, able[1]))
 
 
 LYING_TO_STANDING: dict[Posture, float] = {
@@ -69,6 +80,27 @@ SCENE_STYLES: dict[str, SceneStyle] = {
 }
 
 
+def at_ages(style: SceneStyle, months: tuple[float, float], body: BodyModel) -> SceneStyle:
+    """A style whose people are of these ages, in the postures that they take.
+
+    Raises ``RecipeError`` where there are no such people.
+    """
+    aged = replace(style, months=months)
+    able = {posture: weight for posture, weight in style.postures.items() if _exists(aged, posture, body)}
+    if not able:
+        asked = "{:g}-{:g}".format(*months)
+        raise RecipeError(f"--age-months {asked}: no {style.population} of these ages; infants are 0-24 months old")
+    return replace(aged, postures={posture: weight / sum(able.values()) for posture, weight in able.items()})
+
+
+def _exists(style: SceneStyle, posture: Posture, body: BodyModel) -> bool:
+    try:
+        body.draw_aged_shape(np.random.default_rng(0), style.population, style.years(posture))
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnScene:
     """A scene, the sensor that is to photograph it, and what its labels are made from."""
@@ -77,23 +109,26 @@ class DrawnScene:
     sensor: Sensor
     keypoints: FloatArray  # (K, 3) in the world
     posture: str
+    years: float | None  # of age, where the body model knows it
     body_seed: int
     provenance: dict[str, Any]  # what was chosen, as plain JSON values
     shape: NDArray[np.float32]  # (S,)
     pose: Pose
     vertices: NDArray[np.float32]  # (V, 3) of the bare body
     joints: NDArray[np.float32]  # (J, 3)
+    refused: tuple[tuple[Fault, ...], ...]  # what was wrong with the poses drawn before this one
 
 
-def draw_scene(rng: np.random.Generator, body: BodyModel, style: SceneStyle, size: Size) -> DrawnScene:
-    """Draw one image's scene; ``size`` is (width, height)."""
+def draw_scene(
+    rng: np.random.Generator, body: BodyModel, style: SceneStyle, size: Size, pictures: UserPictures = NO_PICTURES
+) -> DrawnScene:
+    """Draw one image's scene; ``size`` is (width, height), ``pictures`` are what the user adds to the asset bank."""
     surface = surface_of(body)
-    bank = asset_bank(style.bank, surface)
+    bank = asset_bank(style.bank, surface, pictures)
     body_seed = int(rng.integers(2**31))
     posture = list(style.postures)[int(rng.choice(len(style.postures), p=list(style.postures.values())))]
-    years = YEARS.get((style.population, posture))
-    shape = body.draw_shape(np.random.default_rng(body_seed), style.population, years)
-    resting, _ = draw_plausible_pose(rng, posture, body, shape, style.population)
+    shape, age = body.draw_aged_shape(np.random.default_rng(body_seed), style.population, style.years(posture))
+    resting, refused = draw_plausible_pose(rng, posture, body, shape, style.population)
     vertices, keypoints = resting.vertices, resting.keypoints.astype(np.float64)
     clothed = draw_person(rng, surface, style.population, vertices, bank)
     points = vertices[::15].astype(np.float64)  # enough to find the body's bounds
@@ -113,12 +148,14 @@ def draw_scene(rng: np.random.Generator, body: BodyModel, style: SceneStyle, siz
         sensor=sensor,
         keypoints=keypoints,
         posture=POSTURE_NAMES[posture],
+        years=age,
         body_seed=body_seed,
         provenance={**choices, "bank": bank.name, "lights": len(lights), "camera": _camera_record(camera)},
         shape=shape.numpy(),
         pose=resting.pose,
         vertices=vertices,
         joints=resting.joints,
+        refused=refused,
     )
 
 
@@ -132,12 +169,12 @@ def _heading(keypoints: NDArray[np.floating]) -> float:  # (K, 3)
 
 
 def _draw_picture(rng: np.random.Generator, bank: AssetBank, around: Surroundings) -> int:
-    """Which picture shows behind everything: a garden over grass, anything but a garden over other floors."""
+    """Which picture shows behind everything: a garden over grass, none over other floors, the user's over all."""
     floor = around.choices.get("floor")
     fitting = [
         index
         for index, kind in enumerate(bank.picture_kinds)
-        if floor is None or (kind == "garden") == (floor == "grass")
+        if floor is None or kind == USERS or (kind == "garden") == (floor == "grass")
     ]
     return fitting[int(rng.integers(len(fitting)))]
 

@@ -124,13 +124,23 @@ class AnnyBody(nn.Module):
         self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
     ) -> torch.Tensor:  # (S,)
         """A body between two neighbours in age among the population's measured ones; ``years`` narrows the ages."""
+        return self.draw_aged_shape(generator, population, years)[0]
+
+    def draw_aged_shape(
+        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
+    ) -> tuple[torch.Tensor, float]:  # (S,), years
+        """The same, with its age.
+
+        Raises ``ValueError`` where fewer than two of the measured bodies are of these ages.
+        """
         shapes, ages = self._bank[population]
         first, last = (0, len(ages)) if years is None else np.searchsorted(ages, years)
         if last - first < 2:
             raise ValueError(f"no {population} between {years} years: the bodies are {ages[0]:.2f} to {ages[-1]:.0f}")
         index = int(generator.integers(first, last - 1))
         blend = np.float32(generator.random())
-        return torch.from_numpy((1 - blend) * shapes[index] + blend * shapes[index + 1])
+        age = (1 - blend) * ages[index] + blend * ages[index + 1]
+        return torch.from_numpy((1 - blend) * shapes[index] + blend * shapes[index + 1]), float(age)
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""

@@ -74,6 +74,12 @@ class BodyModel(Protocol):
         """A plausible body of a population, between two ages where these are given."""
         ...
 
+    def draw_aged_shape(
+        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
+    ) -> tuple[torch.Tensor, float | None]:  # (S,)
+        """The same, with its age in years where the model knows it."""
+        ...
+
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""
         ...
