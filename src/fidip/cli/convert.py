@@ -11,7 +11,11 @@ from fidip.errors import FidipError
 
 if TYPE_CHECKING:
     from fidip.data.folder import FileMode
-    from fidip.data.sources import Coco, MiniRgbd, Prestage, Surreal, Syrip
+    from fidip.data.sources.coco import Coco
+    from fidip.data.sources.mini_rgbd import MiniRgbd
+    from fidip.data.sources.prestage import Prestage
+    from fidip.data.sources.surreal import Surreal
+    from fidip.data.sources.syrip import Syrip
     from fidip.data.tally import Tally
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
@@ -119,7 +123,7 @@ def coco(
         crop: Make an image of each person instead of whole pictures.
         count: Draw so many people; all by default.
         seed: Decides which people are drawn.
-        files: copy the pictures, make hard links, or only refer to them (then train with --images FOLDER/SPLIT).
+        files: copy the pictures, make hard links, or only refer to them (then train with --images FOLDER).
         json: Also write the report to this file.
     """
     from fidip.data.sources.coco import Coco

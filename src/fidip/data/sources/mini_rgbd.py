@@ -209,7 +209,7 @@ def _mask(file: Path, size: Size, tally: Tally) -> NDArray[np.bool_] | None:  # 
     if not file.is_file():
         tally.remark("no mask: the box is made around the joints", f"{file.parent.parent.name}/{file.name}")
         return None
-    mask = read_image(file).max(axis=2) > 0
+    mask: NDArray[np.bool_] = np.asarray(read_image(file).max(axis=2) > 0)
     _check_size(file, mask.shape, size)
     return mask
 

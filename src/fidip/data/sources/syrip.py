@@ -44,7 +44,7 @@ class Syrip:
         found = subset_files(self.folder)
         read = {file: read_annotations(file, tally) for name in self._chosen(found) for file in found[name]}
         names = {file: name for name, files in found.items() for file in files}
-        sources = _known_sources([file for files in found.values() for file in files])
+        sources = _known_sources([file for files in found.values() for file in files], tally)
         total, done = sum(map(len, read.values())), 0
         seen: set[Path] = set()
         for file, images in read.items():
@@ -142,9 +142,14 @@ def _original_name(image: LabelledImage) -> str:
     return PurePosixPath(_identity(image).replace("\\", "/")).name or image.file_name
 
 
-def _known_sources(files: list[Path]) -> dict[str, str]:
-    unheard = Tally()
-    images = [image for file in files for image in read_annotations(file, unheard)]
+def _known_sources(files: list[Path], tally: Tally) -> dict[str, str]:
+    """Sources by identity, of every subset that is there, wanted or not."""
+    images: list[LabelledImage] = []
+    for file in files:
+        try:
+            images += read_annotations(file, Tally())
+        except DataError as error:  # a wanted subset has been read before
+            tally.remark("a subset that was not asked for cannot be read, so it gives no sources", str(error))
     return {_identity(image): one_address(image.source) for image in reversed(images) if image.source}
 
 
