@@ -197,3 +197,26 @@ def test_the_same_body_in_two_clips_is_one_subject(tmp_path: Path) -> None:
             source / name, standing_joints()[None], shape=np.full((10, 1), value), gender=np.array([1], np.uint8)
         )
     assert convert(Surreal(source), tmp_path / "out").made["subjects"] == 2
+
+
+def published_projection(points: np.ndarray) -> np.ndarray:  # (..., 3) world -> (..., 2) rounded
+    """The camera of SURREAL's own 3Dto2D script: intrinsics 600, 160, 120 and a reflected extrinsic matrix."""
+    location = np.array([6.7456, -0.9839, -1.9293])
+    turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+    x, y, depth = np.moveaxis((points - location) @ turn.T, -1, 0)
+    return np.round(np.stack([160 + 600 * x / depth, 120 + 600 * y / depth], -1))
+
+
+def test_sides_are_those_that_a_viewer_sees() -> None:
+    assert published_projection(np.array([-0.8645, -1.0915, -1.0260])).tolist() == [89, 112]  # the script's example
+    # Somebody upright before the camera, which stands at larger x; up is -y. Their left is up x forwards = +z.
+    up, forwards = np.array([0.0, -1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+    left = np.cross(up, forwards)
+    flat = standing_joints(0, 0)
+    joints = np.array([0.0, -0.9839, -1.9293]) + 0.01 * (flat[:, :1] * left - (flat[:, 1:] - 85) * up)
+    person = label(published_projection(joints), SIZE, None)
+    assert person is not None
+    for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"):
+        # Who faces us has the left side on the right of the picture.
+        assert person.keypoints[INDEX[f"left_{name}"], 0] > person.keypoints[INDEX[f"right_{name}"], 0]
+    assert person.keypoints[INDEX["left_shoulder"], 1] < person.keypoints[INDEX["left_ankle"], 1]

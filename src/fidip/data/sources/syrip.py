@@ -42,13 +42,14 @@ class Syrip:
     def pictures(self, tally: Tally, progress: Progress) -> Iterator[Picture]:
         """See :class:`~fidip.data.sources.conversion.Source`. A unit is an image."""
         found = subset_files(self.folder)
-        read = {file: read_annotations(file, tally) for name in self._chosen(found) for file in found[name]}
+        # What reading puts right is told with its places by label_defects instead.
+        read = {file: read_annotations(file, Tally()) for name in self._chosen(found) for file in found[name]}
         names = {file: name for name, files in found.items() for file in files}
         sources = _known_sources([file for files in found.values() for file in files], tally)
         total, done = sum(map(len, read.values())), 0
         seen: set[Path] = set()
         for file, images in read.items():
-            for what, place in deleted_keypoints(file):
+            for what, place in label_defects(file):
                 tally.change(what, place)
             for image, path in _joined(self.folder, file, images, tally):
                 done += 1
@@ -100,12 +101,20 @@ def one_address(source: str) -> str:
     return f"https://www.youtube.com/watch?v={match[1]}" if match else source.strip()
 
 
-def deleted_keypoints(file: Path) -> Iterator[tuple[str, str]]:
-    """Which annotations hold the mark of a deleted keypoint; reading has made these unlabelled."""
+def label_defects(file: Path) -> Iterator[tuple[str, str]]:
+    """What reading an annotation file puts right in silence, and where."""
     for fields in Fields.of(file, "", read_json(file)).objects("annotations"):
         values = fields.values.get("keypoints")
-        if isinstance(values, list) and any(x == y == DELETED for x, y in zip(values[::3], values[1::3], strict=False)):
-            yield "deleted keypoints at (-45, -45) made unlabelled", f"{file.parent.name} {fields.where}"
+        if not isinstance(values, list):
+            continue
+        points = list(zip(values[::3], values[1::3], values[2::3], strict=False))
+        deleted = [x == y == DELETED for x, y, _ in points]
+        labelled = sum(v != 0 and not gone for (_, _, v), gone in zip(points, deleted, strict=True))
+        place = f"{file.parent.name} {fields.where}"
+        if any(deleted):
+            yield "deleted keypoints at (-45, -45) made unlabelled", place
+        if fields.values.get("num_keypoints", labelled) != labelled:
+            yield "num_keypoints recounted", place
 
 
 def _picture(image: LabelledImage, path: Path, subset: str, sources: dict[str, str], tally: Tally) -> Iterator[Picture]:
