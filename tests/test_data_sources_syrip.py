@@ -31,7 +31,7 @@ def syrip_folder(root: Path) -> Path:
     labels = [
         syrip_label(0, POINTS, (10, 5, 30, 40), 2443298.476),
         syrip_label(1, POINTS, (-4.5, 6, 30, 100), 2443298.476),
-        syrip_label(2, {**POINTS, 15: (44, 20, 2), 16: (20, 39, 2)}, (5, 5, 30, 20), 600),
+        syrip_label(2, {**POINTS, 15: (44, 20, 2), 16: (20, 39, 2)}, (5, 5, 30, 20), 400),
     ]
     write_coco_document(root / "annotations/validate500/person_keypoints_validate_infant.json", photos, labels)
     rendered = [syrip_image(10001 + n, f"train{10001 + n}.jpg", (64, 64), is_synthetic=True) for n in range(2)]
@@ -61,7 +61,7 @@ def test_a_subset_becomes_a_folder_that_every_reader_takes(tmp_path: Path) -> No
     assert first.people[0].keypoints[[0, 5, 6, 11]].tolist() == [[20, 10, 2], [12, 20, 2], [28, 20, 1], [0, 0, 0]]
     assert (first.people[0].box, first.people[0].area) == ((10, 5, 30, 40), 1200)
     assert (second.people[0].box, second.people[0].area) == ((0, 6, 25.5, 54), 25.5 * 54)  # cut to 50 x 60
-    assert third.people[0].area == 600  # the box's own
+    assert third.people[0].area == 600  # not the 400 of the file, which nobody measured
     assert third.people[0].keypoints[15].tolist() == [0, 0, 0]  # 4 pixels beyond the edge
     assert first.extras["subset"] == "validate500"
     assert (first.extras["original_id"], "nframes" in first.extras, "scores" in first.people[0].extras) == (
@@ -81,6 +81,7 @@ def test_a_subset_becomes_a_folder_that_every_reader_takes(tmp_path: Path) -> No
         "deleted keypoints at (-45, -45) made unlabelled": 3,
         "time stamps taken off the address of a video": 2,
         "an impossible area replaced by the box's": 2,
+        "an area that nobody measured replaced by the box's": 1,
         "box cut to the image": 1,
         "keypoints outside the image made unlabelled": 1,
     }
