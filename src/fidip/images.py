@@ -64,6 +64,22 @@ def read_image(path: Path | str) -> RGBImage:  # (H, W, 3)
         return np.ascontiguousarray(_TURNS[orientation](pixels)) if orientation in _TURNS else pixels
 
 
+def read_levels(path: Path | str) -> NDArray[np.uint16]:  # (H, W)
+    """Read grey values of 8 or 16 bits as they are stored, unscaled: a depth picture in millimetres, for instance.
+
+    Raises:
+        ImageError: the file cannot be read, is in colour, or holds other numbers than 0 to 65535.
+    """
+    with _opened(path) as (image, _):
+        image.load()
+        values: NDArray[Any] = np.asarray(image)
+        if values.ndim != 2 or image.mode == "P" or values.dtype.kind not in "ui":
+            raise ImageError(path, f"expected whole grey values, found mode {image.mode}")
+        if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 65535:
+            raise ImageError(path, "holds values beyond 16 bits")
+        return values.astype(np.uint16)
+
+
 def image_size(path: Path | str) -> tuple[int, int]:
     """Width and height of the picture that ``read_image`` returns, from the header alone. Raises ``ImageError``."""
     with _opened(path) as (image, stream):

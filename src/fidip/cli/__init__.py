@@ -13,9 +13,10 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
 from fidip import __version__
@@ -36,6 +37,12 @@ COMMANDS = {
     "recipes": Command("fidip.cli.recipes:recipes", "List the experiments that train knows, with their numbers."),
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),
     "train": Command("fidip.cli.train:train", "Train a pose network by a recipe."),
+    "convert coco": Command("fidip.cli.convert:coco", "Convert the people of COCO."),
+    "convert mini-rgbd": Command("fidip.cli.convert:mini_rgbd", "Convert MINI-RGBD, rendered infants."),
+    "convert prestage": Command("fidip.cli.convert:prestage", "Draw the adults of the pre-stage from two data sets."),
+    "convert surreal": Command("fidip.cli.convert:surreal", "Convert frames of SURREAL, rendered adults."),
+    "convert syrip": Command("fidip.cli.convert:syrip", "Convert SyRIP, labelled photos of infants."),
+    "merge": Command("fidip.cli.merge:merge", "Merge labelled folders into one."),
     "evaluate": Command("fidip.cli.evaluate:evaluate", "Measure predicted poses by COCO's keypoint AP and AR."),
     "predict": Command("fidip.cli.predict:predict", "Estimate the poses of the people in photos."),
 }
@@ -78,8 +85,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     name, *rest = arguments or [""]
+    if rest and f"{name} {rest[0]}" in COMMANDS:
+        name, *rest = f"{name} {rest[0]}", *rest[1:]
     if name in COMMANDS:
         return _run(name, rest)
+    members = {member: command for member, command in COMMANDS.items() if member.startswith(f"{name} ")}
+    if members and rest[:1] in (["-h"], ["--help"]):
+        print(_help(members))
+        return SUCCESS
+    if members:
+        asked = f"no '{name} {rest[0]}'" if rest else f"'{name}' needs one more word"
+        return _complain(f"{asked}; choose one of {', '.join(members)}", MISTAKE)
     if name in ("-h", "--help"):
         print(_help())
         return SUCCESS
@@ -103,9 +119,9 @@ def _run(name: str, arguments: list[str]) -> int:
     return tyro.cli(command, prog=f"fidip {name}", args=arguments, config=config) or SUCCESS
 
 
-def _help() -> str:
-    width = max(map(len, COMMANDS)) + 2
-    lines = [f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items()]
+def _help(commands: Mapping[str, Command] = MappingProxyType(COMMANDS)) -> str:
+    width = max(map(len, commands)) + 2
+    lines = [f"  {name:<{width}}{command.summary}" for name, command in commands.items()]
     return "\n".join(
         [
             "usage: fidip COMMAND [OPTIONS]",
