@@ -19,7 +19,7 @@ DTYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", 
 
 MAX_DENSE_BYTES = 1 << 30
 MAX_DEPTH = 32
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 200_000
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened

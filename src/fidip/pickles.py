@@ -59,6 +59,7 @@ def read_pickle(path: Path | str, keys: Collection[str] | None = None, objects: 
                 "keys": None if keys is None else list(keys),
                 "objects": list(objects),
                 "memory": (1 << 30) + 8 * size,
+                "seconds": SECONDS,
             }
             _read_apart(path, json.dumps(request), source, answer)
             answer.seek(0)
@@ -113,6 +114,13 @@ def _reconstructor(kind: object, base: object, state: object) -> object:
     return kind.__new__(kind)
 
 
+def _set(items: object = ()) -> list[object]:
+    """A set in the old protocols: each leaf of chumpy keeps one."""
+    if not isinstance(items, list | tuple):
+        raise Refused("", f"asks for a set of {shown(items)}")
+    return list(items)
+
+
 ALLOWED: dict[tuple[str, str], object] = {
     **{
         (f"numpy.{core}.multiarray", name): piece
@@ -125,8 +133,11 @@ ALLOWED: dict[tuple[str, str], object] = {
     ("_codecs", "encode"): Function(_encode),
     ("copyreg", "_reconstructor"): Function(_reconstructor),
     ("copy_reg", "_reconstructor"): Function(_reconstructor),
-    ("builtins", "object"): Inert,
-    ("__builtin__", "object"): Inert,
+    **{
+        (builtins, name): piece
+        for builtins in ("builtins", "__builtin__")
+        for name, piece in (("object", Inert), ("set", Function(_set)))
+    },
     **{
         (f"scipy.sparse.{prefix}{kind}", f"{kind}_matrix"): piece
         for prefix in ("", "_")
@@ -180,7 +191,7 @@ def unpickle(data: bytes, objects: Collection[str] = ()) -> Any:
 def _main(request: str) -> int:
     """The reading process: a pickle from standard input, an npz to standard output."""
     wanted = json.loads(request)
-    limit_process(wanted["memory"], SECONDS)
+    limit_process(wanted["memory"], wanted["seconds"])
     try:
         tree, arrays = flatten(unpickle(sys.stdin.buffer.read(), wanted["objects"]), wanted["keys"])
     except Refused as refusal:

@@ -35,6 +35,7 @@ COMMANDS = {
     "doctor": Command("fidip.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
     "recipes": Command("fidip.cli.recipes:recipes", "List the experiments that train knows, with their numbers."),
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),
+    "convert-body": Command("fidip.cli.convert_body:convert_body", "Convert your SMPL or SMIL file for synthesis."),
     "train": Command("fidip.cli.train:train", "Train a pose network by a recipe."),
     "evaluate": Command("fidip.cli.evaluate:evaluate", "Measure predicted poses by COCO's keypoint AP and AR."),
     "predict": Command("fidip.cli.predict:predict", "Estimate the poses of the people in photos."),

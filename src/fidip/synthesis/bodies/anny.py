@@ -48,6 +48,7 @@ class AnnyBody(nn.Module):
         self.face_parts: NDArray[np.int32] = arrays["face_parts"].astype(np.int32)
         self.uvs: NDArray[np.float32] = (arrays["uvs"] / UV_STEPS).astype(np.float32)
         self.face_uvs: NDArray[np.int32] = arrays["face_uvs"].astype(np.int32)
+        self.uv_layout = "makehuman"
         self.shape_size = len(arrays["basis"])
         self._levels = kinematic_levels(self.bone_parents)
         self._bank: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {

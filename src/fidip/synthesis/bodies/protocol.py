@@ -59,6 +59,7 @@ class BodyModel(Protocol):
     face_parts: NDArray[np.int32]  # (F,) index into PARTS
     uvs: NDArray[np.float32]  # (U, 2)
     face_uvs: NDArray[np.int32]  # (F, 3) index into uvs
+    uv_layout: str  # whose textures fit: bodies with the same word show the same picture alike
     shape_size: int  # S
 
     def __call__(self, shape: torch.Tensor, rotations: torch.Tensor, translation: torch.Tensor) -> PosedBody:
