@@ -73,6 +73,13 @@ def array(shape: bytes, dtype: bytes = FLOAT, data: bytes = b"U\x08" + bytes(8))
     return b"\x80\x02" + ARRAY + b"(K\x01" + shape + dtype + b"K\x00" + data + b"tb."
 
 
+def turned(axes: bytes) -> bytes:
+    """An array of one axis as protocol 5 writes those that do not lie in order."""
+    buffer = b"\x96" + struct.pack("<Q", 8) + bytes(8)
+    name = text("numpy._core.numeric") + text("_frombuffer") + b"\x93"
+    return b"\x80\x05" + name + b"(" + buffer + FLOAT + b"K\x01\x85" + text("K") + axes + b"tR."
+
+
 OTHERS = {
     "persistent id": b"Pos.system\n.",
     "binary persistent id": b"\x80\x02" + text("os.system") + b"Q.",
@@ -101,6 +108,8 @@ OTHERS = {
     "too few bytes": array(b"K\x02\x85"),
     "strange byte order": array(b"K\x01\x85", FLOAT.replace(b"<", b"Z")),
     "shape that is no tuple": array(FLOAT),
+    "array with an axis too many": turned(b"K\x01K\x00\x86"),
+    "array with an axis twice": turned(b"K\x00K\x00\x86"),
     "expression of chumpy": b"\x80\x02cchumpy.ch\nMatVecMult\n)\x81}" + text("mtx") + b"Nsb.",
     "memo that was never filled": b"\x80\x02h\x07.",
     "long of no length": b"\x80\x02\x8b\xff\xff\xff\xff.",

@@ -66,6 +66,7 @@ def content() -> dict[str, Any]:
         "weights": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
         "faces": np.array([[0, 1, 2]], dtype=">u4"),
         "flags": np.array([True, False]),
+        "turned": np.arange(24).reshape(2, 3, 4).transpose(1, 2, 0),
         "csc": scipy.sparse.csc_matrix(dense),
         "csr": scipy.sparse.csr_matrix(dense),
         "coo": scipy.sparse.coo_matrix(dense),
@@ -83,7 +84,7 @@ def test_data_is_read_at_every_protocol(tmp_path: Path, protocol: int) -> None:
         file.write_bytes(pickle.dumps(expected, protocol))
     found = read_pickle(file)
     np.testing.assert_array_equal(found["vertices"], expected["vertices"].x)
-    for name in ("weights", "faces", "flags"):
+    for name in ("weights", "faces", "flags", "turned"):
         np.testing.assert_array_equal(found[name], expected[name])
         assert found[name].dtype == expected[name].dtype.newbyteorder("=")
     for name in ("csc", "csr", "coo"):

@@ -54,6 +54,7 @@ class Array(Inert):
     """An array as its shape, type and bytes, none of them checked yet."""
 
     origin = "numpy.ndarray"
+    axes: object = None  # how they are turned after that, in protocol 5
 
 
 class Dtype(Inert):
@@ -108,10 +109,10 @@ def reconstruct(kind: object, *_: object) -> Array:
 
 def from_buffer(data: object, dtype: object, shape: object, order: object, axes: object = None) -> Array:
     """NumPy's way to write an array in protocol 5."""
-    if order not in ("C", "F") or axes is not None:
+    if order not in ("C", "F", "K"):
         raise Refused("", f"holds an array in the order {shown(order)}")
     array = Array()
-    array.state = (1, shape, dtype, order == "F", data)
+    array.state, array.axes = (1, shape, dtype, order == "F", data), axes if order == "K" else None
     return array
 
 
@@ -256,7 +257,13 @@ def _dense(array: Array, where: str) -> NDArray[Any]:
         held = f"{len(content)} bytes" if isinstance(content, bytes | bytearray) else _called(data)
         raise Refused(where, f"says it is an array of the shape {whole}, but holds {held}")
     flat = np.frombuffer(content, stored).astype(stored.newbyteorder("="))
-    return flat.reshape(whole, order="F" if fortran else "C")
+    placed = flat.reshape(whole, order="F" if fortran else "C")
+    if array.axes is None:
+        return placed
+    axes = _shape(array.axes, where)
+    if sorted(axes) != list(range(len(whole))):
+        raise Refused(where, f"holds an array with the axes {axes} of {len(whole)}")
+    return placed.transpose(axes)
 
 
 def _shape(shape: object, where: str) -> tuple[int, ...]:
