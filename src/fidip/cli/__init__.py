@@ -38,6 +38,7 @@ COMMANDS = {
     "convert-body": Command("fidip.cli.convert_body:convert_body", "Convert your SMPL or SMIL file for synthesis."),
     "train": Command("fidip.cli.train:train", "Train a pose network by a recipe."),
     "evaluate": Command("fidip.cli.evaluate:evaluate", "Measure predicted poses by COCO's keypoint AP and AR."),
+    "plot": Command("fidip.cli.plot:plot", "Draw the poses of data sets over each other; say how varied they are."),
     "predict": Command("fidip.cli.predict:predict", "Estimate the poses of the people in photos."),
 }
 
