@@ -34,6 +34,8 @@ MAX_BYTES = 512 << 20
 SECONDS = 120
 """Of processor time; that largest file takes a few."""
 
+TOO_MUCH_MEMORY = "asks for more memory than such a file may take"
+
 REFUSED = 3
 """The reading process's exit code when the file, not the process, is at fault."""
 
@@ -52,22 +54,23 @@ def read_pickle(path: Path | str, keys: Collection[str] | None = None, objects: 
     path = Path(path)
     try:
         size = path.stat().st_size
-        with path.open("rb") as source, tempfile.TemporaryFile() as answer:
-            if size > MAX_BYTES:
-                raise DataError(path, "", f"larger than {MAX_BYTES >> 20} MiB, as no pickle of this kind is")
-            request = {
-                "keys": None if keys is None else list(keys),
-                "objects": list(objects),
-                "memory": (1 << 30) + 8 * size,
-                "seconds": SECONDS,
-            }
-            _read_apart(path, json.dumps(request), source, answer)
-            answer.seek(0)
-            with np.load(answer, allow_pickle=False) as arrays:
-                tree = json.loads(arrays["tree"].tobytes())
-                return _restored(tree, {name: arrays[name] for name in arrays.files})
-    except OSError as error:
+        source = path.open("rb")
+    except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
+    with source, tempfile.TemporaryFile() as answer:
+        if size > MAX_BYTES:
+            raise DataError(path, "", f"larger than {MAX_BYTES >> 20} MiB, as no pickle of this kind is")
+        request = {
+            "keys": None if keys is None else list(keys),
+            "objects": list(objects),
+            "memory": (1 << 30) + 8 * size,
+            "seconds": SECONDS,
+        }
+        _read_apart(path, json.dumps(request), source, answer)
+        answer.seek(0)
+        with np.load(answer, allow_pickle=False) as arrays:
+            tree = json.loads(arrays["tree"].tobytes())
+            return _restored(tree, {name: arrays[name] for name in arrays.files})
 
 
 def _read_apart(path: Path, request: str, source: IO[bytes], answer: IO[bytes]) -> None:
@@ -86,8 +89,10 @@ def _read_apart(path: Path, request: str, source: IO[bytes], answer: IO[bytes]) 
     except subprocess.TimeoutExpired as error:
         raise DataError(path, "", f"reading it took more than {2 * SECONDS} s and was stopped") from error
     if done.returncode == REFUSED:
-        raise DataError(path, *json.loads(done.stderr))
-    if done.returncode:
+        raise DataError(path, *json.loads(done.stderr.splitlines()[-1]))
+    if done.returncode > 0:
+        raise RuntimeError(f"the process that reads pickles failed: {done.stderr.decode(errors='replace')}")
+    if done.returncode:  # a signal
         raise DataError(path, "", "reading it took more memory or time than such a file may take, and was stopped")
 
 
@@ -180,7 +185,7 @@ def unpickle(data: bytes, objects: Collection[str] = ()) -> Any:
     except Refused:
         raise
     except MemoryError as error:
-        raise Refused("", "asks for more memory than such a file may take") from error
+        raise Refused("", TOO_MUCH_MEMORY) from error
     except Exception as error:  # a damaged file may end in any error
         if data and data.count(b"\n") == data.count(b"\r\n") > 0:
             problem = "damaged: every line ends in CR LF, so a text conversion has been over it"
@@ -194,12 +199,18 @@ def _main(request: str) -> int:
     limit_process(wanted["memory"], wanted["seconds"])
     try:
         tree, arrays = flatten(unpickle(sys.stdin.buffer.read(), wanted["objects"]), wanted["keys"])
+        named: dict[str, Any] = {f"a{index}": array for index, array in enumerate(arrays)}
+        np.savez(sys.stdout.buffer, tree=np.frombuffer(json.dumps(tree).encode(), np.uint8), **named)
     except Refused as refusal:
-        sys.stderr.write(json.dumps([refusal.where, refusal.problem]))
-        return REFUSED
-    named: dict[str, Any] = {f"a{index}": array for index, array in enumerate(arrays)}
-    np.savez(sys.stdout.buffer, tree=np.frombuffer(json.dumps(tree).encode(), np.uint8), **named)
-    return 0
+        problem = [refusal.where, refusal.problem]
+    except MemoryError:
+        problem = ["", TOO_MUCH_MEMORY]
+    except OSError as error:
+        problem = ["", f"needs room for a temporary file: {error.strerror}"]
+    else:
+        return 0
+    sys.stderr.write(json.dumps(problem))
+    return REFUSED
 
 
 if __name__ == "__main__":
