@@ -89,6 +89,9 @@ def test_a_pickle_that_is_none_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="its folder does not exist"):
         convert_body(file, tmp_path / "none" / "body.npz")
     assert [entry.name for entry in tmp_path.iterdir()] == ["smil.pkl"]
+    named = file.rename(tmp_path / "smil.npz")
+    with pytest.raises(RecipeError, match="give the converted body another name"):
+        convert_body(named, named)
 
 
 def test_converted_bodies_that_are_damaged_are_refused(folder: Path) -> None:

@@ -76,11 +76,13 @@ def convert_body(source: Path | str, out: Path | str, uv_template: Path | str | 
 
     Raises:
         DataError: a file cannot be read, is refused, or is not of this family's form; ``where`` names the array.
-        RecipeError: ``out`` does not end in ``.npz``.
+        RecipeError: ``out`` does not end in ``.npz``, or is the source.
         StorageError: ``out`` cannot be written.
     """
     if Path(out).suffix != ".npz":
         raise RecipeError(f"{out}: a converted body is an npz; let its name end in .npz")
+    if Path(out).resolve() == Path(source).resolve():
+        raise RecipeError(f"{out}: the file that is converted; give the converted body another name")
     arrays = body_arrays(read_pickle(source, list(PICKLED)), source)
     arrays |= _plain_layout(arrays) if uv_template is None else _template_layout(arrays, uv_template)
     arrays["source_sha256"] = np.array(sha256_of(source))
