@@ -34,7 +34,8 @@ import anny
 import numpy as np
 import roma
 import torch
-from body_samples import DENSITY, SPREAD, Bodies, Model, batches, sample_adults, sample_infants, who
+from body_samples import SPREAD, Bodies, Model, batches, sample_adults, sample_infants
+from growth_standards import DENSITY, who_median
 
 from fidip.skeleton import COCO_17
 from fidip.synthesis.bodies.anny import BUNDLE, UV_STEPS, AnnyBody
@@ -162,7 +163,7 @@ def growth_table(model: Model, body: AnnyBody) -> None:
             weight, face = volume * DENSITY, np.ptp(points[model.head, 2].numpy())
             table.append((length * 100, weight, weight / length**2, around * 100, length / face))
         month = (low + high) / 2
-        medians = [np.mean([who(name, np.array(month), np.array(male)) for male in (True, False)]) for name in SPREAD]
+        medians = [who_median(name, month) for name in SPREAD]
         medians.insert(2, medians[1] / (medians[0] / 100) ** 2)
         texts = [" ".join(f"{value:5.2f}" for value in values) for values in (np.median(table, 0), medians)]
         print(f"{month:5.1f} | {' | '.join(texts)}")

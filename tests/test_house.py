@@ -68,6 +68,18 @@ def test_no_call_runs_what_a_file_says() -> None:
     assert found == []
 
 
+def test_one_module_alone_reads_pickles() -> None:
+    """Others may know the errors that readers of pickles raise, and nothing else of the module."""
+    users = {}
+    for file in SOURCES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "pickle"}
+        imported = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module in ("pickle", "_pickle")]
+        if imported or names - {"UnpicklingError", "PicklingError", "PickleError"}:
+            users[file.relative_to(ROOT / "src" / "fidip").as_posix()] = names
+    assert users == {"pickles.py": {"_Unpickler"}}
+
+
 def test_the_version_is_one() -> None:
     newest = re.search(r"^## (\S+)", text_of("CHANGELOG.md"), re.MULTILINE)
     assert newest

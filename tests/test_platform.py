@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,19 @@ def test_children_inherit_one_thread_and_the_parent_is_left_alone(monkeypatch):
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.skipif(platform.WINDOWS or platform.MACOS, reason="only Linux limits address space")
+def test_a_limited_process_gets_no_more_memory_and_time():
+    script = "from fidip.platform import limit_process\nlimit_process(1 << 29, 1)\n"
+    room = f"{script}try:\n    bytearray(1 << 30)\nexcept MemoryError:\n    print('no room')"
+    done = subprocess.run([sys.executable, "-c", room], capture_output=True, text=True, check=True)
+    assert done.stdout == "no room\n"
+    stuck = subprocess.run([sys.executable, "-c", f"{script}while True: pass"], capture_output=True, check=False)
+    assert stuck.returncode < 0  # ended by the system
+
+
+def test_windows_has_no_limits(monkeypatch):
+    monkeypatch.setattr(platform, "WINDOWS", True)
+    platform.limit_process(1, 1)
+    assert len(bytearray(1 << 20)) == 1 << 20

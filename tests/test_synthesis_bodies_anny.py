@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from fidip.skeleton import COCO_17
 from fidip.synthesis.bodies import BODY_MODELS
-from fidip.synthesis.bodies.anny import BUNDLE, AnnyBody, rotation_matrices
+from fidip.synthesis.bodies.anny import BUNDLE, AnnyBody
 from fidip.synthesis.bodies.protocol import KEYPOINT_PARTS, PARTS
 
 GOLDEN = json.loads(Path(__file__).with_name("anny_golden.json").read_text())
@@ -170,6 +171,50 @@ def test_infants_grow_like_the_who_standards(
     assert weights.median().item() == pytest.approx(kilograms, rel=0.08)
 
 
+def girth_above_the_brows(body: AnnyBody, vertices: np.ndarray, eye: float) -> float:
+    """The longest of the level outlines that a tape would follow, by SciPy's convex hull."""
+    head = vertices[body.bone_weights("head") > 0.9]
+    top = head[:, 2].max()
+    levels = eye + np.linspace(0.3, 0.6, 7) * (top - eye)
+    slabs = (head[np.abs(head[:, 2] - level) < 0.06 * (top - eye), :2] for level in levels)
+    return max(float(ConvexHull(slab).area) for slab in slabs)  # a polygon's "area" is its perimeter there
+
+
+@pytest.mark.parametrize(
+    ("month", "centimetres", "kilograms", "head"),
+    [
+        (0, 49.5, 3.25, 34.2), (2, 57.75, 5.35, 38.7), (6, 66.65, 7.6, 42.75), (12, 74.85, 9.25, 45.5),
+        (24, 87.1, 11.85, 47.75),
+    ],
+)  # fmt: skip
+def test_infants_of_a_month_are_within_5_percent_of_the_who_medians(
+    body: AnnyBody, month: float, centimetres: float, kilograms: float, head: float
+) -> None:
+    generator = np.random.default_rng(2)
+    rest = body.rest(torch.stack([body.draw_infant(generator, (month, month))[0] for _ in range(100)]))
+    lengths = (rest.vertices[..., 2].amax(1) - rest.vertices[..., 2].amin(1)) * 100
+    a, b, c = rest.vertices[:, body.faces].unbind(2)
+    weights = 1030 * (a * torch.linalg.cross(b, c)).sum((1, 2)) / 6
+    eyes = rest.joints[:, body.bone_names.index("eye.L"), 2]
+    girths = [girth_above_the_brows(body, v.numpy(), float(eye)) for v, eye in zip(rest.vertices, eyes, strict=True)]
+    assert lengths.median().item() == pytest.approx(centimetres, rel=0.05)
+    assert weights.median().item() == pytest.approx(kilograms, rel=0.05)
+    assert 100 * float(np.median(girths)) == pytest.approx(head, rel=0.05)
+
+
+def test_infants_are_drawn_by_months_alone(body: AnnyBody) -> None:
+    first, again = (body.draw_infant(np.random.default_rng([3, 5]), (0, 12))[0] for _ in range(2))
+    assert torch.equal(first, again)
+    generator = np.random.default_rng(0)
+    rest = body.rest(torch.stack([body.draw_infant(generator, (0, 12))[0] for _ in range(40)])).vertices[..., 2]
+    lengths = rest.amax(1) - rest.amin(1)
+    assert lengths.min() < 0.58
+    assert lengths.max() > 0.68
+    for months in ((-1, 2), (5, 4), (12, 25)):
+        with pytest.raises(ValueError, match="ages are 0 to 24, in order"):
+            body.draw_infant(generator, months)
+
+
 def test_adults_are_adults(body: AnnyBody) -> None:
     generator = np.random.default_rng(1)
     vertices = body.rest(torch.stack([body.draw_shape(generator, "adult") for _ in range(40)])).vertices
@@ -203,14 +248,6 @@ def test_gradients_are_those_of_difference_quotients(body: AnnyBody, inputs: Inp
 
     free = (shape[:, :2], torch.stack([rotations[:, 0], torch.zeros(1, 3).double()], 1), translation)
     assert torch.autograd.gradcheck(some, [tensor.clone().requires_grad_() for tensor in free])
-
-
-def test_rotation_matrices_are_scipys() -> None:
-    generator = np.random.default_rng(0)
-    directions = generator.normal(size=(50, 3))
-    vectors = directions * np.concatenate([[0, 1e-9, 1e-4, 0.0099, 0.0101], generator.uniform(0, 4, 45)])[:, None]
-    ours = rotation_matrices(torch.tensor(vectors)).numpy()
-    np.testing.assert_allclose(ours, Rotation.from_rotvec(vectors).as_matrix(), atol=1e-12)
 
 
 def test_bone_weights_share_each_vertex(body: AnnyBody) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fidip.errors import StorageError
@@ -98,3 +98,19 @@ def single_threaded_children() -> Iterator[None]:
 def memory_bytes() -> int | None:
     """The machine's memory, or ``None`` where the system does not tell without a library."""
     return None if WINDOWS else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def limit_process(memory: int, seconds: int) -> None:
+    """Let this process have no more address space (bytes) and processor time than that, for good.
+
+    Windows has no such limits, and macOS keeps to the second only: there the parent's patience is the limit.
+    """
+    if WINDOWS:
+        return
+    import resource
+
+    for kind, limit in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds)):
+        hard = resource.getrlimit(kind)[1]
+        bounded = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        with suppress(ValueError, OSError):  # macOS may refuse a limit on memory
+            resource.setrlimit(kind, (bounded, bounded))

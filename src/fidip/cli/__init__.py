@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": Command("fidip.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
     "recipes": Command("fidip.cli.recipes:recipes", "List the experiments that train knows, with their numbers."),
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),
+    "convert-body": Command("fidip.cli.convert_body:convert_body", "Convert your SMPL or SMIL file for synthesis."),
     "train": Command("fidip.cli.train:train", "Train a pose network by a recipe."),
     "convert coco": Command("fidip.cli.convert:coco", "Convert the people of COCO."),
     "convert mini-rgbd": Command("fidip.cli.convert:mini_rgbd", "Convert MINI-RGBD, rendered infants."),
@@ -44,6 +45,7 @@ COMMANDS = {
     "convert syrip": Command("fidip.cli.convert:syrip", "Convert SyRIP, labelled photos of infants."),
     "merge": Command("fidip.cli.merge:merge", "Merge labelled folders into one."),
     "evaluate": Command("fidip.cli.evaluate:evaluate", "Measure predicted poses by COCO's keypoint AP and AR."),
+    "plot": Command("fidip.cli.plot:plot", "Draw the poses of data sets over each other; say how varied they are."),
     "predict": Command("fidip.cli.predict:predict", "Estimate the poses of the people in photos."),
 }
 

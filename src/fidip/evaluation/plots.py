@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,12 @@ from fidip.platform import cache_dir
 os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))  # one cache for everything, as promised
 
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fidip.annotations import FloatArray
+from fidip.evaluation.pose_distribution import limb_groups, limb_lines
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
@@ -73,6 +77,53 @@ def plot_pictures(rows: Sequence[Sequence[NDArray[np.uint8]]], columns: Sequence
     buffer = io.BytesIO()
     figure.savefig(buffer, format="jpeg", dpi=RESOLUTION, pil_kwargs={"quality": 85})
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PosePanel:
+    """What the picture of a pose distribution shows of one data set."""
+
+    title: str
+    points: FloatArray  # (N, K, 2) aligned skeletons
+    sample: FloatArray  # (K, 2) one of them as it stands in its image, NaN where unlabelled
+    picture: NDArray[np.uint8] | None  # (H, W, 3) that image, if it may be shown
+
+
+def plot_poses(panels: Sequence[PosePanel]) -> bytes:
+    """Skeletons laid over each other, one data set a row with a sample on the left, as PNG; a colour for each limb."""
+    figure = Figure(figsize=(7.4, 3.9 * len(panels)), layout="constrained")
+    reach = 1.05 * max(float(np.nanmax(np.abs(panel.points))) for panel in panels)  # one scale for all
+    for (left, right), panel in zip(figure.subplots(len(panels), 2, squeeze=False), panels, strict=True):
+        middle, half = _around(panel.sample)
+        if panel.picture is not None:
+            left.imshow(panel.picture)
+        _draw_limbs(left, panel.sample[None], width=3.0, alpha=1.0)
+        left.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] + half, middle[1] - half))
+        _draw_limbs(right, panel.points, width=1.0, alpha=max(0.12, min(1.0, 30 / len(panel.points))))
+        right.set(xlim=(-reach, reach), ylim=(reach, -reach))
+        right.set_title(panel.title, fontsize=10)
+        left.set_title("one of them", fontsize=10)
+        for axes in (left, right):
+            axes.set(aspect="equal", xticks=[], yticks=[])
+            axes.spines[:].set_color("#cccccc")
+    handles = [Line2D([], [], color=PALETTE[i], linewidth=3, label=name) for i, name in enumerate(limb_groups())]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def _around(points: FloatArray) -> tuple[FloatArray, float]:  # (K, 2) -> (2,)
+    """The middle of a square around a skeleton, and half its side."""
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    return (low + high) / 2, 0.65 * float((high - low).max())
+
+
+def _draw_limbs(axes: Axes, points: FloatArray, width: float, alpha: float) -> None:  # (N, K, 2)
+    for i, limbs in enumerate(limb_groups().values()):
+        axes.add_collection(
+            LineCollection(
+                list(limb_lines(points, limbs)), colors=PALETTE[i], linewidths=width, alpha=alpha, capstyle="round"
+            )
+        )
 
 
 def _tidy(axes: Axes) -> None:

@@ -204,7 +204,7 @@ def _check(settings: Settings, workers: int, shard: Shard) -> None:
         raise RecipeError(f"--shard {shard[0]}/{shard[1]}: give i/n with i from 1 to n")
     if settings.count < shard[0]:
         raise RecipeError(f"--shard {shard[0]}/{shard[1]}: of {settings.count} images none is left for it")
-    settings.scene_style(AnnyBody.load())  # are there people of these ages?
+    _ = settings.scene_style  # are there infants of these ages?
     if not all(SIZES[0] <= side <= SIZES[1] for side in settings.size):
         width, height = settings.size
         raise RecipeError(f"--size {width}x{height}: each side must have {SIZES[0]} to {SIZES[1]} pixels")

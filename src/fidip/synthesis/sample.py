@@ -60,10 +60,11 @@ class Settings:
             "pictures": self.pictures.fingerprints(),
         }
 
-    def scene_style(self, body: BodyModel) -> SceneStyle:
+    @property
+    def scene_style(self) -> SceneStyle:
         """The style with these ages. Raises ``RecipeError`` where nobody is of them."""
         style = SCENE_STYLES[self.style]
-        return style if self.months is None else at_ages(style, self.months, body)
+        return style if self.months is None else at_ages(style, self.months)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +82,7 @@ def make_sample(settings: Settings, number: int, body: BodyModel, renderer: Rend
 
     Raises ``RecipeError`` after ``TRIES`` draws, which no style of ours comes near.
     """
-    style = settings.scene_style(body)
+    style = settings.scene_style
     salt = zlib.crc32(settings.style.encode())
     refused: Counter[str] = Counter()
     for attempt in range(TRIES):

@@ -7,12 +7,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fidip.annotations import FloatArray
 from fidip.errors import RecipeError
 from fidip.geometry import Size
 from fidip.synthesis.appearance import NO_PICTURES, USERS, AssetBank, asset_bank
+from fidip.synthesis.bodies.anny import OLDEST_INFANT
 from fidip.synthesis.bodies.protocol import BodyModel, Population
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.framing import View, draw_camera, draw_view
@@ -44,13 +46,11 @@ class SceneStyle:
     toys: int = 0  # at most
     months: tuple[float, float] | None = None  # of age; None: the whole population
 
-    def years(self, posture: Posture) -> tuple[float, float] | None:
-        """The ages at which people of this style take a posture; ``None`` for all of them."""
-        able = YEARS.get((self.population, posture))
-        if self.months is None:
-            return able
-        low, high = (month / 12 for month in self.months)
-        return (low, high) if able is None else (max(low, able[0]), min(high, able[1]))
+    def ages(self, posture: Posture) -> tuple[float, float]:
+        """Between which of ``months`` infants take a posture; the second is not the larger where none does."""
+        assert self.months is not None
+        low, high = YEARS.get((self.population, posture), (0.0, OLDEST_INFANT / 12))
+        return max(self.months[0], 12 * low), min(self.months[1], 12 * high)
 
 
 LYING_TO_STANDING: dict[Posture, float] = {
@@ -80,25 +80,18 @@ SCENE_STYLES: dict[str, SceneStyle] = {
 }
 
 
-def at_ages(style: SceneStyle, months: tuple[float, float], body: BodyModel) -> SceneStyle:
-    """A style whose people are of these ages, in the postures that they take.
+def at_ages(style: SceneStyle, months: tuple[float, float]) -> SceneStyle:
+    """A style whose infants are of these ages, in the postures that they take.
 
-    Raises ``RecipeError`` where there are no such people.
+    Raises ``RecipeError`` where there are no such infants.
     """
+    low, high = months
+    if style.population != "infant" or not 0 <= low < high <= OLDEST_INFANT:
+        problem = f"no {style.population} of these ages; infants are 0-{OLDEST_INFANT} months old"
+        raise RecipeError(f"--age-months {low:g}-{high:g}: {problem}")
     aged = replace(style, months=months)
-    able = {posture: weight for posture, weight in style.postures.items() if _exists(aged, posture, body)}
-    if not able:
-        asked = "{:g}-{:g}".format(*months)
-        raise RecipeError(f"--age-months {asked}: no {style.population} of these ages; infants are 0-24 months old")
+    able = {posture: weight for posture, weight in style.postures.items() if np.diff(aged.ages(posture)) > 0}
     return replace(aged, postures={posture: weight / sum(able.values()) for posture, weight in able.items()})
-
-
-def _exists(style: SceneStyle, posture: Posture, body: BodyModel) -> bool:
-    try:
-        body.draw_aged_shape(np.random.default_rng(0), style.population, style.years(posture))
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +120,7 @@ def draw_scene(
     bank = asset_bank(style.bank, surface, pictures)
     body_seed = int(rng.integers(2**31))
     posture = list(style.postures)[int(rng.choice(len(style.postures), p=list(style.postures.values())))]
-    shape, age = body.draw_aged_shape(np.random.default_rng(body_seed), style.population, style.years(posture))
+    shape, age = _draw_shape(np.random.default_rng(body_seed), body, style, posture)
     resting, refused = draw_plausible_pose(rng, posture, body, shape, style.population)
     vertices, keypoints = resting.vertices, resting.keypoints.astype(np.float64)
     clothed = draw_person(rng, surface, style.population, vertices, bank)
@@ -157,6 +150,14 @@ def draw_scene(
         joints=resting.joints,
         refused=refused,
     )
+
+
+def _draw_shape(
+    rng: np.random.Generator, body: BodyModel, style: SceneStyle, posture: Posture
+) -> tuple[torch.Tensor, float | None]:  # (S,), years
+    if style.months is not None:
+        return body.draw_infant(rng, style.ages(posture))
+    return body.draw_aged_shape(rng, style.population, YEARS.get((style.population, posture)))
 
 
 NO_LIGHTS: tuple[Light, ...] = ()

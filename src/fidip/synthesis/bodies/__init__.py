@@ -3,10 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from fidip.errors import RecipeError
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.protocol import BodyModel
+from fidip.synthesis.bodies.smpl import SmplBody
 
-BODY_MODELS: dict[str, Callable[[], BodyModel]] = {
-    "anny": AnnyBody.load,
+BODY_MODELS: dict[str, Callable[..., BodyModel]] = {
+    "anny": AnnyBody.load,  # bundled
+    "smpl": SmplBody.load,  # of a file that the user has converted
 }
+"""How a body is loaded: without a file, or from one."""
+
+OF_A_FILE = ("smpl",)
+"""Bodies that are nothing without a file."""
+
+
+def load_body(name: str, file: Path | None = None) -> BodyModel:
+    """A body by its name, from ``file`` where it is of one.
+
+    Raises:
+        RecipeError: there is no such body, its file is missing, or it takes none.
+        DataError: the file is no converted body.
+    """
+    if name not in BODY_MODELS:
+        raise RecipeError(f"no body '{name}'; choose one of {', '.join(BODY_MODELS)}")
+    if name in OF_A_FILE and file is None:
+        raise RecipeError(f"the body {name} needs a file: convert yours with fidip convert-body and name the result")
+    if name not in OF_A_FILE and file is not None:
+        raise RecipeError(f"the body {name} is bundled and takes no file ({file}); leave it out")
+    return BODY_MODELS[name]() if file is None else BODY_MODELS[name](file)
+
+
+def check_texture_layout(body: BodyModel, textures: Path) -> None:
+    """Refuse textures drawn for SMPL's layout on a body that is unwrapped in another way.
+
+    Raises:
+        RecipeError: the body is not unwrapped as SMPL is; the message says why that matters and what to do.
+    """
+    if body.uv_layout != "smpl":
+        remedy = {
+            "plain": "convert the body anew with --uv-template OBJ",
+            "makehuman": "they fit a body of a converted SMPL or SMIL file, not the bundled one",
+        }[body.uv_layout]
+        raise RecipeError(f"{textures}: textures in SMPL's layout would put the face elsewhere on this body: {remedy}")

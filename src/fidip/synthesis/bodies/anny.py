@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fidip.synthesis.bodies.protocol import Population, PosedBody
+from fidip.synthesis.bodies.skinning import blend_skin, forward_kinematics, kinematic_levels, rotation_matrices
 
 BUNDLE = Path(__file__).with_name("anny_bundle.npz")
+OLDEST_INFANT = 24  # months
 UV_STEPS = 65535  # texture coordinates are stored as 16-bit fractions
 
 
@@ -47,8 +49,9 @@ class AnnyBody(nn.Module):
         self.face_parts: NDArray[np.int32] = arrays["face_parts"].astype(np.int32)
         self.uvs: NDArray[np.float32] = (arrays["uvs"] / UV_STEPS).astype(np.float32)
         self.face_uvs: NDArray[np.int32] = arrays["face_uvs"].astype(np.int32)
+        self.uv_layout = "makehuman"
         self.shape_size = len(arrays["basis"])
-        self._levels = _levels(self.bone_parents)
+        self._levels = kinematic_levels(self.bone_parents)
         self._bank: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {
             population: (
                 arrays[f"{population}_shapes"].astype(np.float32),  # (N, S), sorted by age
@@ -96,10 +99,10 @@ class AnnyBody(nn.Module):
         """Pose bodies; see :class:`~fidip.synthesis.bodies.protocol.BodyModel`."""
         self._check(shape, rotations, translation)
         rest_joints = self._rest_joints(shape)
-        turns, joints = self._kinematics(rest_joints, rotations, translation)
+        turns, joints = forward_kinematics(self._levels, rest_joints, rotation_matrices(rotations), translation)
         V = len(self.skin)
         rest = (self.template[:V].flatten() + shape @ self.basis[:, : 3 * V]).view(-1, V, 3)
-        vertices = self._skin(rest, rest_joints, turns, joints)
+        vertices = blend_skin(self.skin, rest, rest_joints, turns, joints)
         return PosedBody(vertices, joints, self._keypoints(shape, rest_joints, turns, joints))
 
     def __call__(self, shape: torch.Tensor, rotations: torch.Tensor, translation: torch.Tensor) -> PosedBody:
@@ -112,7 +115,7 @@ class AnnyBody(nn.Module):
         """COCO keypoints alone, equal to those of a full call and many times faster: for fitting."""
         self._check(shape, rotations, translation)
         rest_joints = self._rest_joints(shape)
-        turns, joints = self._kinematics(rest_joints, rotations, translation)
+        turns, joints = forward_kinematics(self._levels, rest_joints, rotation_matrices(rotations), translation)
         return self._keypoints(shape, rest_joints, turns, joints)
 
     def rest(self, shape: torch.Tensor) -> PosedBody:
@@ -138,9 +141,24 @@ class AnnyBody(nn.Module):
         if last - first < 2:
             raise ValueError(f"no {population} between {years} years: the bodies are {ages[0]:.2f} to {ages[-1]:.0f}")
         index = int(generator.integers(first, last - 1))
-        blend = np.float32(generator.random())
-        age = (1 - blend) * ages[index] + blend * ages[index + 1]
-        return torch.from_numpy((1 - blend) * shapes[index] + blend * shapes[index + 1]), float(age)
+        return _between(shapes[index : index + 2], ages[index : index + 2], generator)
+
+    def draw_infant(
+        self, generator: np.random.Generator, months: tuple[float, float]
+    ) -> tuple[torch.Tensor, float]:  # (S,), years
+        """An infant whose age is drawn evenly between two ages in months from 0 to 24; they may be equal.
+
+        The body lies between two that are about as old: 4 days at birth, 5 weeks at a year.
+        """
+        youngest, oldest = months
+        if not 0 <= youngest <= oldest <= OLDEST_INFANT:
+            raise ValueError(f"no infants from {youngest} to {oldest} months: ages are 0 to {OLDEST_INFANT}, in order")
+        shapes, ages = self._bank["infant"]
+        month = generator.uniform(youngest, oldest)
+        apart = 0.15 + 0.08 * month  # some forty bodies or more, so that their own chances cancel
+        first, last = np.searchsorted(ages, ((month - apart) / 12, (month + apart) / 12))
+        pair = first + generator.choice(last - first, 2, replace=False)
+        return _between(shapes[pair], ages[pair], generator)[0], float(month / 12)
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""
@@ -160,30 +178,6 @@ class AnnyBody(nn.Module):
         V = len(self.skin)
         return (self.template[V:].flatten() + shape @ self.joint_basis).view(len(shape), -1, 3)
 
-    def _kinematics(
-        self, rest_joints: torch.Tensor, rotations: torch.Tensor, translation: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # (B, J, 3, 3), (B, J, 3)
-        local = rotation_matrices(rotations)
-        turns, joints = [local[:, :1]], [translation[:, None]]
-        order = [0]
-        for bones, parents, places in self._levels:
-            parent_turns = turns[-1][:, places]
-            offsets = rest_joints[:, bones] - rest_joints[:, parents]
-            turns.append(parent_turns @ local[:, bones])
-            joints.append(joints[-1][:, places] + (parent_turns @ offsets[..., None]).squeeze(-1))
-            order += bones
-        back = torch.argsort(torch.tensor(order, device=rotations.device))
-        return torch.cat(turns, 1)[:, back], torch.cat(joints, 1)[:, back]
-
-    def _skin(
-        self, rest: torch.Tensor, rest_joints: torch.Tensor, turns: torch.Tensor, joints: torch.Tensor
-    ) -> torch.Tensor:  # (B, V, 3)
-        B, J = joints.shape[:2]
-        shifts = joints - (turns @ rest_joints[..., None]).squeeze(-1)
-        motion = torch.cat([turns, shifts[..., None]], -1)  # (B, J, 3, 4)
-        blended = (self.skin @ motion.reshape(B, J, 12)).view(B, -1, 3, 4)
-        return (blended[..., :3] @ rest[..., None]).squeeze(-1) + blended[..., 3]
-
     def _keypoints(
         self, shape: torch.Tensor, rest_joints: torch.Tensor, turns: torch.Tensor, joints: torch.Tensor
     ) -> torch.Tensor:  # (B, K, 3)
@@ -194,18 +188,14 @@ class AnnyBody(nn.Module):
         return torch.einsum("bjmn,bkjn->bkm", turns, arms) + masses @ joints
 
 
-def rotation_matrices(rotations: torch.Tensor) -> torch.Tensor:  # (..., 3) -> (..., 3, 3)
-    """Axis-angle to matrices (Rodrigues' formula), with exact derivatives at no rotation."""
-    x, y, z = rotations.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(*rotations.shape, 3)
-    square = rotations.square().sum(-1)[..., None, None]
-    small = square < 1e-4  # below it three terms of the series are exact to double precision
-    angle = torch.where(small, torch.ones_like(square), square).sqrt()
-    sine = torch.where(small, 1 - square / 6 + square**2 / 120, angle.sin() / angle)
-    cosine = torch.where(small, 0.5 - square / 24 + square**2 / 720, (1 - angle.cos()) / angle**2)
-    identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    return identity + sine * cross + cosine * (cross @ cross)
+def _between(
+    shapes: NDArray[np.float32],  # (2, S)
+    ages: NDArray[np.float32],  # (2,)
+    generator: np.random.Generator,
+) -> tuple[torch.Tensor, float]:
+    blend = np.float32(generator.random())
+    age = (1 - blend) * ages[0] + blend * ages[1]
+    return torch.from_numpy((1 - blend) * shapes[0] + blend * shapes[1]), float(age)
 
 
 def _fold(
@@ -217,17 +207,6 @@ def _fold(
     used = regressor.any(0)
     shares = regressor[:, used, None] * skin[used]  # (K, v, J)
     return torch.einsum("kvj,svd->skjd", shares, space[:, used]), shares.sum(1)
-
-
-def _levels(parents: tuple[int, ...]) -> list[tuple[list[int], list[int], list[int]]]:
-    """Bones by depth below the root: their indices, their parents', and the parents' places in the level above."""
-    levels = []
-    above = [0]
-    while bones := [bone for bone, parent in enumerate(parents) if parent in above]:
-        over = [parents[bone] for bone in bones]
-        levels.append((bones, over, [above.index(parent) for parent in over]))
-        above = bones
-    return levels
 
 
 @cache

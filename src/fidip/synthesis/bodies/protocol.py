@@ -59,6 +59,7 @@ class BodyModel(Protocol):
     face_parts: NDArray[np.int32]  # (F,) index into PARTS
     uvs: NDArray[np.float32]  # (U, 2)
     face_uvs: NDArray[np.int32]  # (F, 3) index into uvs
+    uv_layout: str  # whose textures fit: bodies with the same word show the same picture alike
     shape_size: int  # S
 
     def __call__(self, shape: torch.Tensor, rotations: torch.Tensor, translation: torch.Tensor) -> PosedBody:
@@ -78,6 +79,12 @@ class BodyModel(Protocol):
         self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
     ) -> tuple[torch.Tensor, float | None]:  # (S,)
         """The same, with its age in years where the model knows it."""
+        ...
+
+    def draw_infant(
+        self, generator: np.random.Generator, months: tuple[float, float]
+    ) -> tuple[torch.Tensor, float]:  # (S,), years
+        """An infant of an age drawn evenly between two. Raises ``RecipeError`` where the model knows no ages."""
         ...
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
