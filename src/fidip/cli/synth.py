@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from fidip.errors import RecipeError
+
+if TYPE_CHECKING:
+    from fidip.synthesis.generate import Crew
 
 STYLES = {"flat": "flat", "raycast": "photo"}
 """What the scenes of a renderer are called."""
@@ -28,6 +33,7 @@ def synth(
     textures: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     backgrounds: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     shard: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1",
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None,
     keep_ground_truth: bool = False,
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
@@ -49,6 +55,8 @@ def synth(
         textures: A folder of pictures of cloth, which join those that clothes, blankets and toys are made of.
         backgrounds: A folder of pictures of any size, which join those that show behind everything.
         shard: Make a part of the images only, such as 3/16: every sixteenth from the third on, as in the whole.
+        ray: Render on a running Ray cluster instead of this machine, such as auto or 10.0.0.5:6379 (needs the extra
+            "cluster"); the files are written here.
         keep_ground_truth: Also write mask, depth, body parts, joints, body and camera of each image to OUT/truth.
         json: Also write what was made, and how fast, to this file.
     """
@@ -64,8 +72,8 @@ def synth(
         None if age_months is None else parse_months(age_months), UserPictures.open(textures, backgrounds),
     )  # fmt: skip
     start = time.perf_counter()
-    with bar("rendering", len(range(part[0] - 1, count, part[1]))) as show:
-        images = generate(out, settings, workers, part, show)
+    with bar("rendering", len(range(part[0] - 1, count, part[1]))) as show, _crew(workers, ray) as crew:
+        images = generate(out, settings, crew, part, show)
     seconds = time.perf_counter() - start
     print(f"{len(images)} images in {out}: annotations.json and images/")
     report = {
@@ -83,6 +91,21 @@ def synth(
         "seconds": round(seconds, 3),
     }
     write_report(json, report)
+
+
+@contextmanager
+def _crew(workers: int, ray: str | None) -> Iterator[Crew | int]:
+    """Who renders: processes of this machine, or a cluster for as long as it is needed."""
+    if ray is None:
+        yield workers
+        return
+    from fidip.synthesis.cluster import RayCrew
+
+    crew = RayCrew(ray)
+    try:
+        yield crew
+    finally:
+        crew.close()
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from fidip.annotations import Domain, LabelledImage, Person
 from fidip.coco import write_coco
 from fidip.errors import RecipeError
-from fidip.files import atomic_write, write_bytes
+from fidip.files import write_bytes
 from fidip.geometry import Size
-from fidip.images import write_image
+from fidip.images import encode_image
 from fidip.synthesis.appearance import NO_PICTURES
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.labels import project_labels, share_in_frame
@@ -128,17 +129,37 @@ def _label(
     )
 
 
-def write_sample(out: Path, settings: Settings, number: int, body: BodyModel, renderer: Renderer) -> None:
-    """Write the image of a number, its ground truth if that is kept, and last its label. Raises as its parts do."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """One image as it goes to the disk, or first over a network to the machine that has the disk."""
+
+    number: int
+    files: Mapping[str, bytes]  # by their path in the set's folder
+    label: LabelledImage
+
+
+def encode_sample(settings: Settings, number: int, body: BodyModel, renderer: Renderer) -> Encoded:
+    """The image of a number with all its files. Raises as :func:`make_sample`."""
     sample = make_sample(settings, number, body, renderer)
-    write_image(out / IMAGES / sample.label.file_name, sample.pixels, sample.drawn.sensor.jpeg_quality)
+    image = sample.label.file_name
+    files = {f"{IMAGES}/{image}": encode_image(sample.pixels, Path(image).suffix, sample.drawn.sensor.jpeg_quality)}
     if settings.keep_ground_truth:
-        write_bytes(out / TRUTH / f"{_name(number)}_mask.png", _png(_mask(sample.rendering)))
-        write_bytes(out / TRUTH / f"{_name(number)}_parts.png", _png(_parts(sample.rendering)))
-        write_bytes(out / TRUTH / f"{_name(number)}_depth.png", _png(_millimetres(sample.rendering)))
-        with atomic_write(out / TRUTH / f"{_name(number)}.npz") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **_ground_truth(sample))
-    write_coco(label_file(out, number), [sample.label])
+        shown = sample.rendering
+        pictures: dict[str, NDArray[np.uint8] | NDArray[np.uint16]] = {
+            "mask": _mask(shown), "parts": _parts(shown), "depth": _millimetres(shown),
+        }  # fmt: skip
+        files |= {f"{TRUTH}/{_name(number)}_{kind}.png": _png(pixels) for kind, pixels in pictures.items()}
+        stream = io.BytesIO()
+        np.savez_compressed(stream, allow_pickle=False, **_ground_truth(sample))
+        files[f"{TRUTH}/{_name(number)}.npz"] = stream.getvalue()
+    return Encoded(number, files, sample.label)
+
+
+def write_encoded(out: Path, encoded: Encoded) -> None:
+    """Write the files of an image and last its label, which says that the others are there."""
+    for name, data in encoded.files.items():
+        write_bytes(out / name, data)
+    write_coco(label_file(out, encoded.number), [encoded.label])
 
 
 def _ground_truth(sample: Sample) -> dict[str, Any]:
