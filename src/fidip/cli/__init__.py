@@ -35,6 +35,8 @@ COMMANDS = {
     "doctor": Command("fidip.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
     "recipes": Command("fidip.cli.recipes:recipes", "List the experiments that train knows, with their numbers."),
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),
+    "fit": Command("fidip.cli.fit:fit", "Fit infant bodies to 2-D poses."),
+    "prior": Command("fidip.cli.prior:prior", "Learn a pose prior from fitted bodies."),
     "train": Command("fidip.cli.train:train", "Train a pose network by a recipe."),
     "evaluate": Command("fidip.cli.evaluate:evaluate", "Measure predicted poses by COCO's keypoint AP and AR."),
     "predict": Command("fidip.cli.predict:predict", "Estimate the poses of the people in photos."),

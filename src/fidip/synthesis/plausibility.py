@@ -85,21 +85,25 @@ def check_pose(
     vertices: NDArray[np.float32],  # (V, 3) in the world
 ) -> tuple[Fault, ...]:
     """Every fault of a posed body: joints, self-penetration, floor, balance."""
-    stature = _stature(vertices, body.faces)
+    length = stature(vertices, body.faces)
     return (
         *joint_faults(pose.rotations, body.bone_names),
-        *penetration_faults(body, vertices, DEEPEST_SHARE * stature),
-        *_floor_faults(vertices, SUNKEN_SHARE * stature),
+        *penetration_faults(body, vertices, DEEPEST_SHARE * length),
+        *_floor_faults(vertices, SUNKEN_SHARE * length),
         *(_balance_faults(body, vertices) if (pose.population, pose.posture) in FREE_STANDING else ()),
     )
 
 
-def joint_faults(rotations: NDArray[np.floating], bone_names: tuple[str, ...]) -> tuple[Fault, ...]:
-    """Motions beyond the limits of joints."""
+def joint_faults(
+    rotations: NDArray[np.floating],  # (J, 3)
+    bone_names: tuple[str, ...],
+    slack: float = SLACK_DEGREES,
+) -> tuple[Fault, ...]:
+    """Motions beyond the limits of joints by more than ``slack`` degrees."""
     return tuple(
         Fault("joint limit", f"{name} {value:.0f} degrees, limits {MOTIONS[name][0]:.0f} to {MOTIONS[name][1]:.0f}")
         for name, value in joint_angles(rotations, bone_names).items()
-        if not MOTIONS[name][0] - SLACK_DEGREES <= value <= MOTIONS[name][1] + SLACK_DEGREES
+        if not MOTIONS[name][0] - slack <= value <= MOTIONS[name][1] + slack
     )
 
 
@@ -189,7 +193,7 @@ def _toppling(pose: Pose, tilt: float) -> tuple[Fault, ...]:
     return ()
 
 
-def _stature(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> float:
+def stature(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> float:
     """A length that no pose changes: that of a grown or newborn person of this surface."""
     area = np.linalg.norm(area_vectors(vertices, faces), axis=1).sum() / 2
     return float(np.sqrt(area / STATURE_AREA))

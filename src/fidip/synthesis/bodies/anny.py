@@ -48,7 +48,7 @@ class AnnyBody(nn.Module):
         self.uvs: NDArray[np.float32] = (arrays["uvs"] / UV_STEPS).astype(np.float32)
         self.face_uvs: NDArray[np.int32] = arrays["face_uvs"].astype(np.int32)
         self.shape_size = len(arrays["basis"])
-        self._levels = _levels(self.bone_parents)
+        self._levels = kinematic_levels(self.bone_parents)
         self._bank: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {
             population: (
                 arrays[f"{population}_shapes"].astype(np.float32),  # (N, S), sorted by age
@@ -132,6 +132,10 @@ class AnnyBody(nn.Module):
         blend = np.float32(generator.random())
         return torch.from_numpy((1 - blend) * shapes[index] + blend * shapes[index + 1])
 
+    def shapes(self, population: Population) -> NDArray[np.float32]:  # (N, S)
+        """The shapes of the population's measured bodies, by age."""
+        return self._bank[population][0].copy()
+
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""
         chosen = [index for index, name in enumerate(self.bone_names) if name.startswith(prefixes)]
@@ -209,7 +213,7 @@ def _fold(
     return torch.einsum("kvj,svd->skjd", shares, space[:, used]), shares.sum(1)
 
 
-def _levels(parents: tuple[int, ...]) -> list[tuple[list[int], list[int], list[int]]]:
+def kinematic_levels(parents: tuple[int, ...]) -> list[tuple[list[int], list[int], list[int]]]:
     """Bones by depth below the root: their indices, their parents', and the parents' places in the level above."""
     levels = []
     above = [0]
