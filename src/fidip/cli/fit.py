@@ -47,8 +47,7 @@ def fit(
     """Fit infant bodies to 2-D poses: pose, shape and camera of everybody in a COCO keypoint file.
 
     DIR receives fits.npz, fits.json, pictures in overlays/ and index.html, which shows them all. Images are drawn upon
-    where they are found and need not be there. fits.json is
-    written last: a folder without it was interrupted.
+    where they are found and need not be there. fits.json is written last: a folder without it was interrupted.
 
     Args:
         poses: A COCO keypoint file; of an image only width and height are needed.
@@ -64,7 +63,7 @@ def fit(
     from fidip.cli.output import write_report
     from fidip.cli.progress import bar
     from fidip.coco import read_coco
-    from fidip.files import new_folder, write_json
+    from fidip.files import new_folder
     from fidip.networks.devices import find_device
     from fidip.synthesis.fit_people import fit_people, subjects
     from fidip.synthesis.fits import write_fits
@@ -82,7 +81,7 @@ def fit(
     options = {"poses": poses.name, "body": body, "focal": mode, "prior": prior and prior.name, "device": device}
     write_fits(folder / FITS, fits)
     _draw(folder, _Found(poses, images), people, (fits, records), unfit)
-    write_json(folder / RECORD, _record(options, records, unfit), indent=1)
+    write_report(folder / RECORD, _record(options, records, unfit))
     summary = _summary(folder, records, unfit)
     print("\n".join(_lines(summary, unfit)))
     write_report(json, summary)

@@ -94,7 +94,7 @@ class AnatomicalBody:
         joints, carried = _blended(places, blend), _blended(carried, blend)
         axes = left_jacobian(vectors)[:, self._node_of_step] @ self._axes[..., None]
         axes = (turned[:, self._above_step] @ axes).squeeze(-1)  # (B, Q, 3) in the body's frame
-        levers = (self._below_step @ carried).view(len(pose), -1, len(self._axes), 3)  # (B, K, Q, 3)
+        levers = (self._below_step @ carried).view(len(pose), len(self._own), len(self._axes), 3)  # (B, K, Q, 3)
         levers = levers - self._weight_below[..., None] * joints[:, None, self._node_of_step]
         by_step = torch.linalg.cross(axes[:, None].expand_as(levers), levers)
         by_motion = torch.einsum("bkqd,qm->bkdm", by_step, self._motions_of_steps)

@@ -19,7 +19,7 @@ MOST_REPROJECTION = 0.05
 
 MOST_BEYOND = 5.0  # degrees beyond a joint's limit
 DEEPEST = 0.03  # of the stature: a fit knows nothing of flesh, and depth is a guess
-MOST_POSE_ENERGY = 130.0
+MOST_POSE_ENERGY = 120.0
 """Of the default prior, in its own units: the sampler's poses have 45 to 80, exaggerated ones mostly above 150."""
 
 MOST_SHAPE_ENERGY = 16.0
@@ -52,14 +52,14 @@ def fit_faults(
     reprojection, pose, shape = measured.reprojection, measured.pose_energy, measured.shape_energy
     reasons = [
         (
-            reprojection > MOST_REPROJECTION,
+            reprojection <= MOST_REPROJECTION,
             f"reprojection: {reprojection:.1%} of the size, at most {MOST_REPROJECTION:.0%}",
         ),
-        (pose > MOST_POSE_ENERGY, f"pose prior: energy {pose:.0f}, at most {MOST_POSE_ENERGY:.0f}"),
-        (shape > MOST_SHAPE_ENERGY, f"shape prior: energy {shape:.0f}, at most {MOST_SHAPE_ENERGY:.0f}"),
+        (pose <= MOST_POSE_ENERGY, f"pose prior: energy {pose:.0f}, at most {MOST_POSE_ENERGY:.0f}"),
+        (shape <= MOST_SHAPE_ENERGY, f"shape prior: energy {shape:.0f}, at most {MOST_SHAPE_ENERGY:.0f}"),
     ]
     faults = (
         *joint_faults(rotations, body.bone_names, MOST_BEYOND),
         *penetration_faults(body, vertices, DEEPEST * stature(vertices, body.faces)),
     )
-    return (*(reason for found, reason in reasons if found), *map(str, faults))
+    return (*(reason for passed, reason in reasons if not passed), *map(str, faults))

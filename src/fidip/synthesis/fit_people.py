@@ -30,6 +30,12 @@ CPU = torch.device("cpu")
 LEAST_LABELLED = 7
 """Keypoints without which a body is not determined even by the priors."""
 
+FARTHEST = 1e6
+"""Pixels within which keypoints and sizes are believed."""
+
+LEAST_SPREAD = 0.1
+"""Of keypoints, in shares of the person's size: less is no pose."""
+
 GUESSED_FOCAL = 1.1
 """Focal length over the longer side of the image: a field of view of 49 degrees, between a phone's and a monitor's."""
 
@@ -104,9 +110,14 @@ def subjects(images: Sequence[LabelledImage]) -> tuple[list[Subject], list[Unfit
             reason = "a crowd, not a person"
         elif labelled < LEAST_LABELLED:
             reason = f"{labelled} labelled keypoints, at least {LEAST_LABELLED} are needed"
+        elif not np.abs(person.keypoints[person.labelled, :2]).max() <= FARTHEST:
+            reason = f"a keypoint farther than {FARTHEST:.0f} pixels from the image's corner"
         else:
             scale = person_size(person)
-            reason = "" if scale >= 1 else f"{scale:.2g} pixels large, too small to fit"
+            if not 1 <= scale <= FARTHEST:
+                reason = f"{scale:.2g} pixels large"
+            elif np.ptp(person.keypoints[person.labelled, :2], axis=0).max() < LEAST_SPREAD * scale:
+                reason = "its labelled keypoints lie on one spot"
         if reason:
             unfit.append(Unfit(id_, image.id, image.file_name, reason))
         else:

@@ -52,7 +52,7 @@ class PosePrior:
             raise ValueError(f"expected means (C, {P}), covariances (C, {P}, {P}) and weights (C,), found {shapes}")
         if not all(np.isfinite(array).all() for array in (self.means, self.covariances, self.weights)):
             raise ValueError("holds values that are not finite")
-        if (self.weights <= 0).any() or abs(self.weights.sum() - 1) > 1e-6:
+        if (self.weights <= 0).any() or abs(self.weights.sum() - 1) > 1e-4:
             raise ValueError("the weights are not positive or do not sum to one")
         if not np.allclose(self.covariances, self.covariances.swapaxes(1, 2), rtol=1e-5, atol=1e-9):
             raise ValueError("a covariance is not symmetric")
@@ -156,7 +156,7 @@ def read_prior(path: Path | str) -> PosePrior:
     try:
         means, covariances, weights = (arrays[name].astype(np.float64) for name in ("means", "covariances", "weights"))
         motions = tuple(map(str, arrays["motions"].tolist()))
-        return PosePrior(motions, means, (covariances + covariances.swapaxes(-1, -2)) / 2, weights / weights.sum())
+        return PosePrior(motions, means, (covariances + covariances.swapaxes(-1, -2)) / 2, weights)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise DataError(path, "", f"not a usable pose prior: {error}") from error
 
