@@ -9,23 +9,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 
-from fidip.synthesis.postures import POSTURES, draw_angles
+from fidip.synthesis.postures import POSTURES, Posture, draw_angles
 from fidip.synthesis.priors import DEFAULT_PRIOR, default_prior, learn_prior, pose_vector
 
 SEED, PER_POSTURE, COMPONENTS = 0, 1500, 10
 
 
-def sampled_poses(seed: int, per_posture: int) -> np.ndarray:  # (N, P)
+def sampled_poses(
+    seed: int, per_posture: int, postures: Sequence[Posture] = POSTURES["infant"]
+) -> np.ndarray:  # (N, P)
     generator = np.random.default_rng(seed)
     return np.array(
-        [
-            pose_vector(draw_angles(generator, posture, "infant")[0])
-            for posture in POSTURES["infant"]
-            for _ in range(per_posture)
-        ]
+        [pose_vector(draw_angles(generator, posture, "infant")[0]) for posture in postures for _ in range(per_posture)]
     )
 
 

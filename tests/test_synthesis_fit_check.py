@@ -13,6 +13,7 @@ from fidip.synthesis.fit_people import CPU, FIT_BODIES
 from fidip.synthesis.poses import draw_pose
 from fidip.synthesis.postures import POSTURES
 
+BODIES = FIT_BODIES["anny"](CPU, torch.float64)
 GOOD = Measured(0.02, 60.0, 3.0)
 
 
@@ -27,7 +28,7 @@ def angles(**motions: float) -> np.ndarray:
 
 
 def test_a_body_at_ease_has_no_fault() -> None:
-    assert fit_faults(AnnyBody.load(), *posed(angles()), GOOD) == ()
+    assert fit_faults(BODIES, *posed(angles()), GOOD) == ()
 
 
 @pytest.mark.parametrize(
@@ -40,22 +41,21 @@ def test_a_body_at_ease_has_no_fault() -> None:
     ],
 )
 def test_each_measure_has_its_reason(measured: Measured, reason: str) -> None:
-    assert fit_faults(AnnyBody.load(), *posed(angles()), measured) == (reason,)
+    assert fit_faults(BODIES, *posed(angles()), measured) == (reason,)
 
 
 def test_joints_and_penetration_have_their_reasons() -> None:
-    body = AnnyBody.load()
-    (bent,) = fit_faults(body, *posed(angles(left_knee_flexion=-20.0)), GOOD)
+    (bent,) = fit_faults(BODIES, *posed(angles(left_knee_flexion=-20.0)), GOOD)
     assert bent == "joint limit: left_knee_flexion -20 degrees, limits -5 to 155"
-    assert fit_faults(body, *posed(angles(left_knee_flexion=-8.0)), GOOD) == ()
+    assert fit_faults(BODIES, *posed(angles(left_knee_flexion=-8.0)), GOOD) == ()
     arm = {"shoulder_elevation": 0.0, "shoulder_reach": 10.0, "shoulder_rotation": 90.0, "elbow_flexion": 100.0}
     crossed = posed(angles(**{f"left_{name}": value for name, value in arm.items()}))
-    assert any(reason.startswith("self-penetration") for reason in fit_faults(body, *crossed, GOOD))
+    assert any(reason.startswith("self-penetration") for reason in fit_faults(BODIES, *crossed, GOOD))
 
 
 def test_the_samplers_poses_pass_and_exaggerated_ones_do_not() -> None:
     """The thresholds' own criterion, on a few bodies; benchmarks/fitting.py --thresholds does it on many."""
-    model, view = FIT_BODIES["anny"](CPU, torch.float64)
+    model, view = BODIES
     passed = {1.0: 0, 1.6: 0}
     for seed in range(12):
         posture = POSTURES["infant"][seed % 6]
@@ -63,7 +63,7 @@ def test_the_samplers_poses_pass_and_exaggerated_ones_do_not() -> None:
             drawn = draw_pose(np.random.default_rng(seed), posture, model)
             rotations = drawn.rotations * np.float32(exaggeration)
             energy = float(view.prior.energy(view.pose(rotations)[None])[0])
-            faults = fit_faults(model, *posed(rotations, seed), Measured(0.0, energy, 0.0))
+            faults = fit_faults(BODIES, *posed(rotations, seed), Measured(0.0, energy, 0.0))
             passed[exaggeration] += not faults
     assert passed[1.0] >= 11
     assert passed[1.6] <= 3

@@ -120,7 +120,10 @@ class AnatomicalBody:
             after.append(turn.after)
             steps += [(node, names.index(motion), axis) for motion, axis in zip(turn.motions, turn.axes, strict=True)]
         self._parents, self._last = parents, last
-        self._levels = kinematic_levels(tuple(parents))
+        levels = kinematic_levels(tuple(parents))
+        self._levels = [(self._index(below), self._index(spots)) for below, _, spots in levels]
+        order = [0, *(node for below, _, _ in levels for node in below)]
+        self._back = torch.argsort(self._index(order))
         nodes, motions, axes = zip(*steps, strict=True)
         self._offsets, self._after, self._axes = map(self._tensor, (offsets, after, np.array(axes)))
         self._node_of_step, self._motion_of_step = (self._index(values) for values in (nodes, motions))
@@ -180,14 +183,11 @@ class AnatomicalBody:
     ) -> tuple[torch.Tensor, torch.Tensor]:  # (B, N, 3, 3) -> (B, N, 3, 3), (B, N, 3, 1 + Z)
         B, Z = len(local), self._links.shape[-1]
         turned, places = [local[:, :1]], [local.new_zeros(B, 1, 3, Z)]
-        order = [0]
-        for nodes, _, spots in self._levels:
+        for nodes, spots in self._levels:
             above = turned[-1][:, spots]
             turned.append(above @ local[:, nodes])
             places.append(places[-1][:, spots] + above @ self._links[nodes])
-            order += nodes
-        back = torch.argsort(self._index(order))
-        return torch.cat(turned, 1)[:, back], torch.cat(places, 1)[:, back]
+        return torch.cat(turned, 1)[:, self._back], torch.cat(places, 1)[:, self._back]
 
     def _tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(np.array(values), dtype=self._dtype, device=self._device)

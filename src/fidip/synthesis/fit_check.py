@@ -6,13 +6,15 @@ exaggerated; docs/fitting.md has the shares that pass.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fidip.synthesis.bodies.protocol import BodyModel
-from fidip.synthesis.plausibility import joint_faults, penetration_faults, stature
+from fidip.synthesis.fit_body import FitBody
+from fidip.synthesis.plausibility import penetration_faults, stature
 
 MOST_REPROJECTION = 0.05
 """Median distance of visible keypoints, in shares of the person's size."""
@@ -20,7 +22,7 @@ MOST_REPROJECTION = 0.05
 MOST_BEYOND = 5.0  # degrees beyond a joint's limit
 DEEPEST = 0.03  # of the stature: a fit knows nothing of flesh, and depth is a guess
 MOST_POSE_ENERGY = 120.0
-"""Of the default prior, in its own units: the sampler's poses have 45 to 80, exaggerated ones mostly above 150."""
+"""Of the default prior, in its own units: the sampler's poses have 45 to 80, half of the exaggerated more than 150."""
 
 MOST_SHAPE_ENERGY = 16.0
 """Squared Mahalanobis distance from the mean infant: four standard deviations."""
@@ -43,23 +45,32 @@ class Measured:
 
 
 def fit_faults(
-    body: BodyModel,
+    bodies: tuple[BodyModel, FitBody],
     rotations: NDArray[np.float32],  # (J, 3)
     vertices: NDArray[np.float32],  # (V, 3)
     measured: Measured,
 ) -> tuple[str, ...]:
-    """Every reason against a fit; none where it is plausible."""
+    """Every reason against a fit of a body; none where it is plausible."""
+    model, fitted = bodies
     reprojection, pose, shape = measured.reprojection, measured.pose_energy, measured.shape_energy
-    reasons = [
+    checks = (
         (
             reprojection <= MOST_REPROJECTION,
             f"reprojection: {reprojection:.1%} of the size, at most {MOST_REPROJECTION:.0%}",
         ),
         (pose <= MOST_POSE_ENERGY, f"pose prior: energy {pose:.0f}, at most {MOST_POSE_ENERGY:.0f}"),
         (shape <= MOST_SHAPE_ENERGY, f"shape prior: energy {shape:.0f}, at most {MOST_SHAPE_ENERGY:.0f}"),
-    ]
-    faults = (
-        *joint_faults(rotations, body.bone_names, MOST_BEYOND),
-        *penetration_faults(body, vertices, DEEPEST * stature(vertices, body.faces)),
     )
-    return (*(reason for passed, reason in reasons if not passed), *map(str, faults))
+    return (
+        *(reason for passed, reason in checks if not passed),  # what is not a number passes nothing
+        *_joint_faults(fitted, rotations),
+        *map(str, penetration_faults(model, vertices, DEEPEST * stature(vertices, model.faces))),
+    )
+
+
+def _joint_faults(fitted: FitBody, rotations: NDArray[np.float32]) -> Iterator[str]:
+    degrees = np.degrees(fitted.pose(rotations))
+    limits = np.degrees(fitted.limits.cpu().double().numpy())
+    for name, value, (low, high) in zip(fitted.motions, degrees.tolist(), limits.tolist(), strict=True):
+        if not low - MOST_BEYOND <= value <= high + MOST_BEYOND:
+            yield f"joint limit: {name} {value:.0f} degrees, limits {low:.0f} to {high:.0f}"

@@ -25,6 +25,7 @@ from fidip.synthesis.fit_check import Measured, fit_faults
 from fidip.synthesis.fit_terms import Evaluation, Objective, Observed, State
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits
 from fidip.synthesis.priors import PosePrior, ShapePrior
+from fidip.synthesis.threads import single_thread
 
 CPU = torch.device("cpu")
 LEAST_LABELLED = 7
@@ -154,7 +155,8 @@ def fit_people(
 
     ``focal`` is the cameras' focal length in pixels, or whether it is guessed from the size of the image
     (``GUESSED_FOCAL``), or found together with the body starting from that guess. Computation is in double precision
-    where the device has it. Raises ``RecipeError`` for a prior over other motions than the body's.
+    where the device has it, and on one thread of the CPU, since the steps are small. Raises ``RecipeError`` for a prior
+    over other motions than the body's.
     """
     dtype = torch.float32 if device.type == "mps" else torch.float64
     model, fitted = FIT_BODIES[body](device, dtype)
@@ -163,14 +165,13 @@ def fit_people(
         raise RecipeError(f"the prior is over other motions than those of the body {body}; learn one from its fits")
     objective = Objective(fitted, prior)
     start = time.perf_counter()
-    with torch.no_grad():
-        state, reached = fit(
-            objective, observe(people, focal, device, dtype), free_focal=focal == "optimise", progress=progress
-        )
-    seconds = (time.perf_counter() - start) / max(len(people), 1)
-    fits = _collect(people, (body, model), fitted, state)
-    unlikely = fitted.prior.energy(state.pose.cpu().double().numpy())
-    return fits, _judge(people, model, fits, _energies(state, reached, unlikely), seconds)
+    with torch.no_grad(), single_thread():
+        observed = observe(people, focal, device, dtype)
+        state, reached = fit(objective, observed, free_focal=focal == "optimise", progress=progress)
+        seconds = (time.perf_counter() - start) / max(len(people), 1)
+        fits = _collect(people, (body, model), fitted, state)
+        unlikely = fitted.prior.energy(state.pose.cpu().double().numpy())
+        return fits, _judge(people, (model, fitted), fits, _energies(state, reached, unlikely), seconds)
 
 
 def observe(people: Sequence[Subject], focal: float | FocalMode, device: torch.device, dtype: torch.dtype) -> Observed:
@@ -224,18 +225,22 @@ def _energies(state: State, reached: Evaluation, unlikely: NDArray[np.float64]) 
 
 
 def _judge(
-    people: Sequence[Subject], body: BodyModel, fits: Fits, energies: dict[str, NDArray[np.float64]], seconds: float
+    people: Sequence[Subject],
+    bodies: tuple[BodyModel, FitBody],
+    fits: Fits,
+    energies: dict[str, NDArray[np.float64]],
+    seconds: float,
 ) -> list[Fit]:
     records = []
     for i, subject in enumerate(people):
-        vertices, keypoints = posed(body, fits, i)
+        vertices, keypoints = posed(bodies[0], fits, i)
         labelled = subject.person.keypoints
         visible = labelled[:, 2] == 2 if (labelled[:, 2] == 2).any() else labelled[:, 2] > 0
         away = np.linalg.norm(fits.camera(i).project(keypoints)[:, :2] - labelled[:, :2], axis=1)
         error = float(np.median(away[visible])) / subject.scale
         energy = {name: float(values[i]) for name, values in energies.items()}
         measured = Measured(error, energy["pose_prior"], energy["shape_prior"])
-        reasons = fit_faults(body, fits.rotations[i], vertices, measured)
+        reasons = fit_faults(bodies, fits.rotations[i], vertices, measured)
         image = subject.image
         records.append(Fit(subject.id, image.id, image.file_name, error, not reasons, reasons, energy, seconds))
     return records

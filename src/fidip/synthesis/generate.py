@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,6 +31,7 @@ from fidip.synthesis.camera import Camera
 from fidip.synthesis.renderers import RENDERERS
 from fidip.synthesis.sample import IMAGES, LABELS, TRUTH, Settings, label_file, write_sample
 from fidip.synthesis.scene import SCENE_STYLES
+from fidip.synthesis.threads import single_thread
 from fidip.synthesis.world import Renderer, Scene
 
 SETTINGS, ANNOTATIONS = "synth.json", "annotations.json"
@@ -85,7 +85,7 @@ def _write_samples(out: Path, settings: Settings, numbers: list[int], workers: i
     renderer = RENDERERS[SCENE_STYLES[settings.style].renderer]()
     _warm_up(renderer)
     if min(workers, len(numbers)) == 1:
-        with _single_thread():
+        with single_thread():
             body = AnnyBody.load()
             for number in numbers:
                 write_sample(out, settings, number, body, renderer)
@@ -157,18 +157,6 @@ def _warm_up(renderer: Renderer) -> None:
     """Compile and load the renderer once, before several processes would do so at the same time."""
     camera = Camera.looking_at(np.array([0.0, -1.0, 0.0]), np.zeros(3), (8, 8), 0.7)
     renderer(Scene((), camera, (), (1.0, 1.0, 1.0), np.zeros((8, 8, 3), np.uint8)), 0)
-
-
-@contextmanager
-def _single_thread() -> Iterator[None]:
-    threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(cv_threads)
 
 
 def _check(settings: Settings, workers: int) -> None:

@@ -94,16 +94,12 @@ def check_pose(
     )
 
 
-def joint_faults(
-    rotations: NDArray[np.floating],  # (J, 3)
-    bone_names: tuple[str, ...],
-    slack: float = SLACK_DEGREES,
-) -> tuple[Fault, ...]:
-    """Motions beyond the limits of joints by more than ``slack`` degrees."""
+def joint_faults(rotations: NDArray[np.floating], bone_names: tuple[str, ...]) -> tuple[Fault, ...]:
+    """Motions beyond the limits of joints."""
     return tuple(
         Fault("joint limit", f"{name} {value:.0f} degrees, limits {MOTIONS[name][0]:.0f} to {MOTIONS[name][1]:.0f}")
         for name, value in joint_angles(rotations, bone_names).items()
-        if not MOTIONS[name][0] - slack <= value <= MOTIONS[name][1] + slack
+        if not MOTIONS[name][0] - SLACK_DEGREES <= value <= MOTIONS[name][1] + SLACK_DEGREES
     )
 
 
