@@ -16,7 +16,7 @@ import numpy as np
 from fidip.synthesis.postures import POSTURES, Posture, draw_angles
 from fidip.synthesis.priors import DEFAULT_PRIOR, default_prior, learn_prior, pose_vector
 
-SEED, PER_POSTURE, COMPONENTS = 0, 1500, 10
+SEED, PER_POSTURE, COMPONENTS = 0, 1500, 8
 
 
 def sampled_poses(

@@ -50,9 +50,9 @@ def energies(prior: Path, posture: str) -> np.ndarray:
 def test_a_prior_is_learnt_from_plausible_fits(tmp_path: Path, folder: Path, capsys) -> None:
     out, report = tmp_path / "prior.npz", tmp_path / "report.json"
     assert main(["prior", str(folder), "--out", str(out), "--components", "2", "--json", str(report)]) == SUCCESS
-    assert f"2 Gaussians from {COUNT} poses" in capsys.readouterr().out
+    assert f"4 Gaussians, half of them mirror images, from {COUNT} poses" in capsys.readouterr().out
     written = json.loads(report.read_text())
-    assert (written["poses"], written["components"]) == (COUNT, 2)
+    assert (written["poses"], written["components"]) == (COUNT, 4)
     assert np.median(energies(out, "sitting")) + 20 < np.median(energies(out, "supine"))
     everything = tmp_path / "all.npz"
     assert main(["prior", str(folder), "--out", str(everything), "--all"]) == SUCCESS
@@ -69,8 +69,8 @@ def test_the_same_fits_give_the_same_prior(tmp_path: Path, folder: Path) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--components", "0"], "--components 0: between 1 and 256"),
-        (["--components", "1000"], "--components 1000: between 1 and 256"),
+        (["--components", "0"], "--components 0: between 1 and 128"),
+        (["--components", "1000"], "--components 1000: between 1 and 128"),
         (["--seed", "-1"], "--seed -1: a seed is 0 or more"),
     ],
 )

@@ -26,12 +26,12 @@ def prior(
 ) -> None:
     """Learn a mixture-of-Gaussians pose prior from fitted bodies, for "fidip fit --prior FILE".
 
-    Mirror images are learnt as well. Few poses give few and wide components.
+    Mirror images are learnt as well, so that left and right are alike. Few poses give few and wide Gaussians.
 
     Args:
         fits: Folders of "fidip fit".
         out: The file to write (.npz).
-        components: At most so many Gaussians.
+        components: At most so many Gaussians, each with its mirror image.
         all: Learn from implausible fits too.
         seed: Decides where the mixture's search starts.
         json: Also write what was learnt to this file.
@@ -43,8 +43,8 @@ def prior(
 
     if not fits:
         raise FidipError("no fits given; name folders of fidip fit")
-    if not 1 <= components <= MAX_COMPONENTS:
-        raise RecipeError(f"--components {components}: between 1 and {MAX_COMPONENTS} Gaussians")
+    if not 1 <= components <= MAX_COMPONENTS // 2:
+        raise RecipeError(f"--components {components}: between 1 and {MAX_COMPONENTS // 2} Gaussians")
     if seed < 0:
         raise RecipeError(f"--seed {seed}: a seed is 0 or more")
     poses = np.concatenate([_poses(folder, all) for folder in fits])
@@ -53,7 +53,7 @@ def prior(
         raise FidipError(f"{len(poses)} {kind}fits: a prior needs at least {LEAST_POSES}; fit more poses")
     learnt = learn_prior(poses, components, seed)
     learnt.save(out)
-    print(f"{out}: {len(learnt.weights)} Gaussians from {len(poses)} poses and their mirror images")
+    print(f"{out}: {len(learnt.weights)} Gaussians, half of them mirror images, from {len(poses)} poses")
     write_report(json, {"out": out, "poses": len(poses), "components": len(learnt.weights), "weights": learnt.weights})
 
 

@@ -23,18 +23,18 @@ EASED, STIFFENED = 0.3, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of the schedule; it starts where the one before it ended, from its ``kept`` best guesses."""
+    """One stage of the schedule; it starts from the best guesses of the one before it."""
 
     name: str
     weights: Weights
     steps: int  # at most
-    kept: int  # guesses that go on from here
+    kept: int  # guesses of each person that go on from here
     shaped: bool = True  # whether shape and focal length may change
     settled: float = 1e-4  # a relative gain of a step below it ends the stage for a person
 
 
 SCHEDULE = (
-    Stage("view", Weights(data=15.0, pose=1.0, shape=1.0, bend=3.17, limits=10.0), steps=8, kept=20, shaped=False),
+    Stage("view", Weights(data=15.0, pose=1.0, shape=1.0, bend=3.17, limits=10.0), steps=8, kept=STARTS, shaped=False),
     Stage("coarse", Weights(data=25.0, pose=1.0, shape=1.4, bend=3.17, limits=15.0), steps=10, kept=8),
     Stage("middle", Weights(data=35.0, pose=1.0, shape=1.4, bend=2.0, limits=20.0), steps=12, kept=2),
     Stage("fine", Weights(data=35.0, pose=1.0, shape=1.4, bend=1.0, limits=30.0), steps=40, kept=1, settled=1e-5),

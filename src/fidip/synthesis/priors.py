@@ -106,7 +106,7 @@ class ShapePrior:
 
 
 def learn_prior(poses: Array, components: int, seed: int = 0) -> PosePrior:  # (N, P) radians
-    """A mixture for poses and their mirror images.
+    """A mixture for poses and their mirror images: at most ``components`` Gaussians, and the mirror image of each.
 
     Covariances are shrunk towards their diagonal by P / (P + n), with n the poses of a component, and loosened by
     ``LOOSEST``, so that few poses give a prior that is wide rather than wrong. There are fewer components than asked
@@ -126,12 +126,19 @@ def learn_prior(poses: Array, components: int, seed: int = 0) -> PosePrior:  # (
     P, counts = both.shape[1], mixture.weights_ * len(both)
     share = (P / (P + counts))[:, None, None]
     covariances = (1 - share) * mixture.covariances_ + share * (mixture.covariances_ * np.eye(P))
-    return PosePrior(MOTION_NAMES, mixture.means_, (covariances + covariances.swapaxes(1, 2)) / 2, mixture.weights_)
+    covariances = (covariances + covariances.swapaxes(1, 2)) / 2
+    turned = mirror_poses(mirror_poses(covariances).swapaxes(1, 2))  # rows and columns
+    return PosePrior(
+        MOTION_NAMES,
+        np.concatenate([mixture.means_, mirror_poses(mixture.means_)]),
+        np.concatenate([covariances, turned]),
+        np.tile(mixture.weights_ / 2, 2),
+    )
 
 
-def mirror_poses(poses: Array) -> Array:  # (N, P) -> (N, P)
+def mirror_poses(poses: Array) -> Array:  # (..., P) -> (..., P)
     """The poses as a mirror shows them."""
-    return np.asarray(poses[:, MIRROR_PLACES] * MIRROR_SIGNS)
+    return np.asarray(poses[..., MIRROR_PLACES] * MIRROR_SIGNS)
 
 
 _MARKED = mirrored({name: float(place + 1) for place, name in enumerate(MOTION_NAMES)})
