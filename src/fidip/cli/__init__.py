@@ -37,6 +37,8 @@ COMMANDS = {
     "recipes": Command("fidip.cli.recipes:recipes", "List the experiments that train knows, with their numbers."),
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),
     "convert-body": Command("fidip.cli.convert_body:convert_body", "Convert your SMPL or SMIL file for synthesis."),
+    "fit": Command("fidip.cli.fit:fit", "Fit infant bodies to 2-D poses."),
+    "prior": Command("fidip.cli.prior:prior", "Learn a pose prior from fitted bodies."),
     "train": Command("fidip.cli.train:train", "Train a pose network by a recipe."),
     "convert coco": Command("fidip.cli.convert:coco", "Convert the people of COCO."),
     "convert mini-rgbd": Command("fidip.cli.convert:mini_rgbd", "Convert MINI-RGBD, rendered infants."),

@@ -6,6 +6,7 @@ one place that imports the package ray.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ try:
 except ImportError as error:
     raise MissingExtra("ray", "cluster", "--ray") from error
 
+SECONDS_TO_ANSWER = 5.0
+
 WAITING = 2
 """Samples that wait for each actor, so that none is idle and Ctrl-C ends the run at once."""
 
@@ -29,8 +32,9 @@ class RayCrew:
 
     def __init__(self, address: str) -> None:
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             problem = " ".join(str(error).split()) or type(error).__name__
             raise RecipeError(
                 f"--ray {address}: no Ray cluster answers there ({problem[:120]}); start one with 'ray start --head'"
@@ -73,6 +77,13 @@ class RayCrew:
     def close(self) -> None:
         """Leave the cluster."""
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ask whether anything listens at ``host:port``; Ray itself would ask for minutes. Raises ``OSError``."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 class _Maker:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -44,6 +43,7 @@ from fidip.synthesis.sample import (
     write_encoded,
 )
 from fidip.synthesis.scene import SCENE_STYLES
+from fidip.synthesis.threads import single_thread
 from fidip.synthesis.world import Renderer, Scene
 
 SETTINGS, ANNOTATIONS, MANIFEST = "synth.json", "annotations.json", "manifest.json"
@@ -124,7 +124,7 @@ def _write_samples(out: Path, settings: Settings, numbers: list[int], crew: Crew
     renderer = RENDERERS[SCENE_STYLES[settings.style].renderer]()
     _warm_up(renderer)
     if min(crew, len(numbers)) == 1:
-        with _single_thread():
+        with single_thread():
             body = AnnyBody.load()
             for number in numbers:
                 write_encoded(out, encode_sample(settings, number, body, renderer))
@@ -196,18 +196,6 @@ def _warm_up(renderer: Renderer) -> None:
     """Compile and load the renderer once, before several processes would do so at the same time."""
     camera = Camera.looking_at(np.array([0.0, -1.0, 0.0]), np.zeros(3), (8, 8), 0.7)
     renderer(Scene((), camera, (), (1.0, 1.0, 1.0), np.zeros((8, 8, 3), np.uint8)), 0)
-
-
-@contextmanager
-def _single_thread() -> Iterator[None]:
-    threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(cv_threads)
 
 
 def _check(settings: Settings, crew: Crew | int, shard: Shard) -> None:
