@@ -4,10 +4,11 @@
 
     python benchmarks/label_visibility.py --json benchmarks/results/label_visibility.json
 
-``fidip synth`` decides visibility by what the renderer met in the pixel of a keypoint and in its eight neighbours.
-Here a ray goes from the camera through the keypoint itself, in double precision, and the first triangle that it hits
-decides. Both use the same depths that a visible joint may lie under the surface; the search among triangles, the holes
-of textures and the place of the ray share no code.
+``fidip synth`` decides visibility by what the renderer met in the pixel of a keypoint, and in its eight neighbours
+where nothing is in front of it. Here a ray goes from the camera through the keypoint itself, in double precision, and
+the first triangle that it hits decides; a ray that meets nothing before the keypoint sees it. Both use the same depths
+that a visible joint may lie under the surface; the search among triangles, the holes of textures and the place of the
+ray share no code.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def brute_force(sample: Sample) -> np.ndarray:  # (K,) 0, 1 or 2
         share, part = min(met, default=(np.inf, -1))
         surface = share * float(ray @ forward)
         own = part in [PARTS.index(name) for name in KEYPOINT_PARTS[k]]
-        found[k] = 2 if own and depth - surface <= allowed[k] else 1
+        found[k] = 2 if (own and depth - surface <= allowed[k]) or surface > depth else 1
     return found
 
 

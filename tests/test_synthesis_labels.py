@@ -104,16 +104,18 @@ def test_outside_the_image_is_unlabelled() -> None:
     assert lost.area == 0
 
 
-def test_a_keypoint_one_pixel_off_its_part_is_still_seen() -> None:
+def test_a_keypoint_one_pixel_off_its_part_is_seen_unless_something_is_before_it() -> None:
     camera = above((21, 21))
-    part = np.full((21, 21), -1, np.int32)
-    rendering = Rendering(np.zeros((21, 21, 3), np.float32), np.full((21, 21), 2.0, np.float32), part, part)
+    part, depth = np.full((21, 21), -1, np.int32), np.full((21, 21), 2.3, np.float32)  # a floor behind it
+    rendering = Rendering(np.zeros((21, 21, 3), np.float32), depth, part, part)
     keypoints = np.random.default_rng(0).normal(0, 0.2, (17, 3)) * [1, 1, 0.01]
     keypoints[9] = 0  # the left wrist, in the middle pixel
-    part[11, 11] = PARTS.index("left_hand")
+    part[11, 11], depth[11, 11] = PARTS.index("left_hand"), 2.0
     assert KEYPOINT_PARTS[9] == ("left_forearm", "left_hand")
     assert project_labels(camera, keypoints, rendering).keypoints[9] == pytest.approx([10, 10, 2])
-    part[11, 11], part[12, 12] = -1, PARTS.index("left_hand")
+    depth[10, 10] = 1.9  # a toy
+    assert project_labels(camera, keypoints, rendering).keypoints[9] == pytest.approx([10, 10, 1])
+    depth[10, 10], part[11, 11], part[12, 12] = 2.3, -1, PARTS.index("left_hand")
     assert project_labels(camera, keypoints, rendering).keypoints[9] == pytest.approx([10, 10, 1])
 
 

@@ -47,6 +47,22 @@ def test_toys_are_as_large_as_asked_and_their_normals_agree_with_their_faces(see
     assert (np.einsum("fi,fi->f", normals, mesh.normals[mesh.faces].mean(1)) >= -1e-9).all()
 
 
+def test_a_crib_has_bars_all_round_and_room_for_whoever_lies_in_it() -> None:
+    half = np.array([0.5, 0.3])
+    mesh = props.crib(np.random.default_rng(0), CLOTH, np.array([1.0, 2.0, 0.0]), half)
+    local = mesh.vertices[:, :2] - (1.0, 2.0)
+    assert (np.linalg.norm(local, axis=1) > 0.3 - 0.03).all()
+    assert np.linalg.norm(local, axis=1).max() == pytest.approx(np.hypot(0.5, 0.3), abs=0.03)
+    assert mesh.vertices[:, 2].min() == pytest.approx(-props.FLOOR_DEPTH, abs=0.02)
+    assert 0.3 < mesh.vertices[:, 2].max() < 0.65
+    around = np.sort(np.arctan2(*local.T))
+    assert np.diff(np.append(around, around[0] + 2 * np.pi)).max() < 0.35  # nowhere a gap to fall through
+    assert (mesh.parts == NO_PART).all()
+    corners = mesh.vertices[mesh.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (np.einsum("fi,fi->f", normals, mesh.normals[mesh.faces].mean(1)) > 0).all()
+
+
 def test_the_floor_lies_under_the_body_and_faces_up() -> None:
     mesh = props.floor(np.random.default_rng(0), GROUND, 2.0)
     assert mesh.vertices[:, 2].max() <= -props.FLOOR_DEPTH + 1e-6

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fidip.synthesis.colour import linear_from_srgb, srgb_from_linear
-from fidip.synthesis.sensor import LUMINANCE, Sensor, draw_sensor, photograph
+from fidip.synthesis.sensor import LUMINANCE, Sensor, draw_night_sensor, draw_sensor, photograph
 
 
 def flat_field(level: float, size: tuple[int, int] = (200, 300)) -> np.ndarray:
@@ -106,3 +106,22 @@ def test_drawn_sensors_keep_pictures_recognisable() -> None:
         assert sensor.jpeg_quality is not None
         assert 40 < picture.mean() < 215
         assert np.corrcoef(picture[..., 0].ravel(), x.ravel())[0, 1] > 0.7
+
+
+def test_infrared_is_grey_and_its_noise_too() -> None:
+    light = np.random.default_rng(0).gamma(2, 0.3, (40, 50, 3)).astype(np.float32)
+    sensor = draw_night_sensor(np.random.default_rng(5))
+    picture = develop(light, sensor).astype(int)
+    assert np.ptp(picture, axis=2).max() == 0
+    assert picture.std() > 5
+
+
+def test_infrared_tells_red_from_blue_and_less_between_dark_and_bright() -> None:
+    red, blue = (np.tile(np.float32(colour), (8, 8, 1)) for colour in ((0.4, 0, 0), (0, 0, 0.4)))
+    night = Sensor(infrared=True)
+    assert develop(red, night).mean() > 2 * develop(blue, night).mean()
+    by_day, by_night = (
+        develop(flat_field(0.4, (8, 8)), sensor).mean() / develop(flat_field(0.04, (8, 8)), sensor).mean()
+        for sensor in (Sensor.clean(), night)
+    )
+    assert by_night < 0.8 * by_day

@@ -25,15 +25,16 @@ From the side or behind, a hidden eye or nose is at least 0.23 deep, a visible e
 """
 
 NEIGHBOURHOOD = 1
-"""Pixels around a keypoint that are searched as well, so that ears and ankles on the outline are not lost."""
+"""Pixels around a keypoint that are searched where nothing hides it: ears and ankles on the outline are not lost."""
 
 
 def project_labels(camera: Camera, keypoints: FloatArray, rendering: Rendering) -> Person:  # (K, 3) in the world
     """The label of the person whose ``keypoints`` (COCO order, metres) were rendered.
 
-    A keypoint is visible (2) if the first thing that a ray through its pixel or a neighbouring one meets is a part that
-    it lies on (``KEYPOINT_PARTS``; clothes count as the part that they cover) and it lies no deeper under that surface
-    than ``JOINT_DEPTHS`` or ``FACE_DEPTH`` allow; otherwise it is occluded (1). Outside the image it is unlabelled:
+    A keypoint is visible (2) if the first thing that a ray through its pixel meets is a part that it lies on
+    (``KEYPOINT_PARTS``; clothes count as the part that they cover) and it lies no deeper under that surface than
+    ``JOINT_DEPTHS`` or ``FACE_DEPTH`` allow; if the ray meets nothing in front of it, just past the body's outline, the
+    neighbouring pixels may say so. Otherwise it is occluded (1). Outside the image it is unlabelled:
     (0, 0, 0). The box is the tight bound of the body's pixels, x2 − x1 + 1 wide; the area counts them. A body that no
     pixel shows has no box and area 0.
     """
@@ -47,8 +48,9 @@ def project_labels(camera: Camera, keypoints: FloatArray, rendering: Rendering) 
     for k in np.flatnonzero(inside):
         parts, depths = _seen_near(rendering, x[k], y[k])
         own = np.isin(parts, [PARTS.index(part) for part in KEYPOINT_PARTS[k]])
-        visible = (own & (depth[k] - depths <= allowed[k])).any()
-        labels[k] = (x[k], y[k], 2 if visible else 1)
+        shown = own & (depth[k] - depths <= allowed[k])
+        nothing_before_it = depths[0] == 0 or depths[0] > depth[k]
+        labels[k] = (x[k], y[k], 2 if shown[0] or (nothing_before_it and shown.any()) else 1)
     silhouette = rendering.part >= 0
     return Person(labels, box=silhouette_box(silhouette), area=float(silhouette.sum()))
 
@@ -62,10 +64,16 @@ def allowed_depths(keypoints: FloatArray) -> FloatArray:  # (K, 3) -> (K,) metre
 
 
 def _seen_near(rendering: Rendering, x: float, y: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Parts and depths that the rays of a pixel and its neighbours met, the pixel's own first."""
     column, row = round(x), round(y)
     rows = slice(max(row - NEIGHBOURHOOD, 0), row + NEIGHBOURHOOD + 1)
     columns = slice(max(column - NEIGHBOURHOOD, 0), column + NEIGHBOURHOOD + 1)
-    return rendering.part[rows, columns].ravel(), rendering.depth[rows, columns].ravel()
+    own = np.s_[row : row + 1, column : column + 1]
+    parts, depths = (
+        np.concatenate([layer[own].ravel(), layer[rows, columns].ravel()])
+        for layer in (rendering.part, rendering.depth)
+    )
+    return parts, depths
 
 
 def silhouette_box(silhouette: NDArray[np.bool_]) -> Box | None:  # (H, W)

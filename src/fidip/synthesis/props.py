@@ -141,6 +141,49 @@ def ring(texture: Texture, radius: float, tube: float) -> Mesh:
     return mesh_of("ring", points.reshape(-1, 3), np.stack([4 * u, v], -1).reshape(-1, 2), _sheet_faces(9, 25), texture)
 
 
+def _rods(starts: FloatArray, ends: FloatArray, radius: float) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+    """Six-sided rods between points (N, 3): vertices, texture coordinates in metres, faces; their ends stay open."""
+    axis = ends - starts
+    length = np.linalg.norm(axis, axis=1, keepdims=True)
+    axis = axis / length
+    helper = np.where(np.abs(axis[:, 2:]) > 0.7, np.array([[1.0, 0, 0]]), np.array([[0, 0, 1.0]]))
+    side = np.cross(axis, helper)
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    other = np.cross(axis, side)
+    angles = 2 * np.pi * np.arange(6) / 6
+    round_it = radius * (np.cos(angles)[:, None, None] * side + np.sin(angles)[:, None, None] * other)  # (6, N, 3)
+    vertices = np.stack([starts + round_it, ends + round_it]).transpose(2, 0, 1, 3).reshape(-1, 3)  # rod, end, corner
+    along = np.stack([np.zeros_like(length), length], 1).repeat(6, axis=1).reshape(-1)
+    around = np.tile(np.arange(6) / 6 * 2 * np.pi * radius, 2 * len(starts))
+    corner = np.arange(6)
+    one = np.stack([corner, (corner + 1) % 6, 6 + (corner + 1) % 6], 1)
+    two = np.stack([corner, 6 + (corner + 1) % 6, 6 + corner], 1)
+    faces = np.concatenate([one, two])[None] + 12 * np.arange(len(starts))[:, None, None]
+    return vertices, np.stack([around, along], 1), faces.reshape(-1, 3)
+
+
+def crib(rng: np.random.Generator, texture: Texture, middle: FloatArray, half: FloatArray) -> Mesh:
+    """Bars and rails round a mattress of half the sides ``half`` (2,) metres whose middle is ``middle`` (3,)."""
+    spacing, height = rng.uniform(0.055, 0.085), rng.uniform(0.35, 0.6)
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
+    starts, ends = [], []
+    for first, second in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        count = max(int(np.linalg.norm(second - first) / spacing), 2)
+        for share in np.arange(count) / count:
+            x, y = first + share * (second - first)
+            starts.append((x, y, -FLOOR_DEPTH))
+            ends.append((x, y, height))
+    bars = _rods(np.array(starts), np.array(ends), rng.uniform(0.005, 0.01))
+    top = np.column_stack([corners, np.full(4, height)])
+    rails = _rods(top, np.roll(top, -1, axis=0), rng.uniform(0.012, 0.02))
+    vertices, uvs, faces = (
+        np.concatenate([bars[0], rails[0]]),
+        np.concatenate([bars[1], rails[1]]),
+        np.concatenate([bars[2], rails[2] + len(bars[0])]),
+    )
+    return moved(mesh_of("crib", vertices, uvs / 0.3, faces, texture), rng.uniform(0, 2 * np.pi), middle)
+
+
 def toy(rng: np.random.Generator, texture: Texture, size: float) -> Mesh:
     """A ball, a block, a ring or a cushion about ``size`` metres across."""
     kind = rng.integers(4)

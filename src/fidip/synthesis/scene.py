@@ -22,9 +22,9 @@ from fidip.synthesis.people import draw_person
 from fidip.synthesis.pictures import UserPictures
 from fidip.synthesis.plausibility import Fault, draw_plausible_pose
 from fidip.synthesis.postures import POSTURE_NAMES, YEARS, Posture
-from fidip.synthesis.sensor import Sensor, draw_sensor
+from fidip.synthesis.sensor import Sensor, draw_night_sensor, draw_sensor
 from fidip.synthesis.surface import Surface
-from fidip.synthesis.surroundings import Person, Surroundings, draw_lights, draw_surroundings
+from fidip.synthesis.surroundings import Person, Surroundings, draw_lights, draw_night_lights, draw_surroundings
 from fidip.synthesis.world import Light, Scene
 
 
@@ -43,6 +43,7 @@ class SceneStyle:
     views: tuple[View, ...]
     photographed: bool
     toys: int = 0  # at most
+    nights: float = 0.0  # share of infrared pictures
     months: tuple[float, float] | None = None  # of age; None: the whole population
 
     def ages(self, posture: Posture) -> tuple[float, float]:
@@ -70,7 +71,14 @@ LEVEL = View(weight=1.0, elevation=(-5, 30), azimuth=(-120, 120), roll=(-10, 10)
 SCENE_STYLES: dict[str, SceneStyle] = {
     "infant-flat": SceneStyle("infant", "flat", "a", LYING_TO_STANDING, (FROM_ANYWHERE,), photographed=False),
     "infant-photo": SceneStyle(
-        "infant", "raycast", "b", LYING_TO_STANDING, (FROM_ABOVE, OBLIQUE), photographed=True, toys=4
+        "infant",
+        "raycast",
+        "b",
+        LYING_TO_STANDING,
+        (FROM_ABOVE, OBLIQUE),
+        photographed=True,
+        toys=4,
+        nights=0.08,
     ),
     "adult-flat": SceneStyle("adult", "flat", "a", MOSTLY_UPRIGHT, (LEVEL, OVER_ADULTS), photographed=False),
     "adult-photo": SceneStyle(
@@ -159,14 +167,19 @@ def draw_scene(
     around, lights, ambient, sensor = Surroundings(), NO_LIGHTS, (1.0, 1.0, 1.0), Sensor.clean()
     if style.photographed:
         person = Person(style.population, vertices, subject.keypoints, points.min(0), points.max(0))
-        around = draw_surroundings(rng, person, camera, bank, style.toys)
-        lights, ambient = draw_lights(rng)
-        sensor = draw_sensor(rng)
+        around = draw_surroundings(rng, person, surface, camera, bank, style.toys)
+        if style.nights and rng.random() < style.nights:
+            lights, ambient = draw_night_lights(rng, camera.position - points.mean(0))
+            sensor = draw_night_sensor(rng)
+        else:
+            lights, ambient = draw_lights(rng)
+            sensor = draw_sensor(rng)
     picture = _draw_picture(rng, bank, around)
     background = _crop(rng, bank.pictures[picture], size)
     scene = Scene((*clothed.meshes, *around.meshes), camera, lights, ambient, background)
     choices = {**clothed.choices, **around.choices, "background": picture}
-    provenance = {**choices, "bank": bank.name, "lights": len(lights), "camera": _camera_record(camera)}
+    choices |= {"bank": bank.name, "lights": len(lights), "night": sensor.infrared}
+    provenance = {**choices, "camera": _camera_record(camera)}
     return DrawnScene(scene, sensor, subject, provenance)
 
 

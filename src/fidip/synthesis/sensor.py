@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,12 @@ from fidip.synthesis.colour import srgb_from_linear
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 """Shares of linear sRGB in luminance (ITU-R BT.709)."""
+
+INFRARED = np.array([0.75, 0.2, 0.05], dtype=np.float32)
+"""Shares of linear sRGB in what a sensor takes for infrared: the longest waves that a texture knows of."""
+
+INFRARED_FLATNESS = 0.75
+"""Dyes, hair and skin of all tones differ less in infrared than to the eye: an exponent of the level."""
 
 LEAST_BLUR = 0.15
 """Standard deviation in pixels under which a blur changes nothing that 8 bits could show."""
@@ -33,6 +39,7 @@ class Sensor:
     read_noise: float = 0.0  # electrons
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)  # gains of red, green, blue
     filmic: float = 0.0  # share of the filmic tone curve, from 0 (none) to 1
+    infrared: bool = False  # the grey picture of a baby monitor at night
     jpeg_quality: int | None = None  # for whoever writes the file; None: lossless
 
     @classmethod
@@ -58,13 +65,28 @@ def draw_sensor(rng: np.random.Generator) -> Sensor:
     )
 
 
+def draw_night_sensor(rng: np.random.Generator) -> Sensor:
+    """A baby monitor at night: infrared from lamps round its own lens, little light and much noise."""
+    return replace(
+        draw_sensor(rng),
+        vignetting=float(rng.uniform(0.4, 0.9)),
+        full_well=float(np.exp(rng.uniform(np.log(300), np.log(2500)))),
+        read_noise=float(rng.uniform(2, 10)),
+        white_balance=(1.0, 1.0, 1.0),
+        infrared=True,
+    )
+
+
 def photograph(
     radiance: NDArray[np.float32],  # (H, W, 3) linear RGB, unbounded
     sensor: Sensor,
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:  # (H, W, 3) sRGB
     """The picture that a sensor takes; ``rng`` makes its noise. Compression is left to whoever writes the file."""
-    light = _through_lens(np.maximum(radiance, 0).astype(np.float32), sensor)
+    light = np.maximum(radiance, 0).astype(np.float32)
+    if sensor.infrared:
+        light = np.repeat((light @ INFRARED)[..., None] ** np.float32(INFRARED_FLATNESS), 3, axis=2)
+    light = _through_lens(light, sensor)
     if sensor.middle_grey is not None:
         geometric_mean = np.exp(np.log(light @ LUMINANCE + 1e-3).mean())
         light *= np.float32(sensor.middle_grey / geometric_mean)
@@ -108,7 +130,8 @@ def _with_noise(light: NDArray[np.float32], sensor: Sensor, rng: np.random.Gener
         return light
     electrons = light * np.float32(sensor.full_well)
     deviation = np.sqrt(electrons + np.float32(sensor.read_noise**2)) / np.float32(sensor.full_well)
-    noise = rng.standard_normal(light.shape, dtype=np.float32)
+    shape = (*light.shape[:2], 1) if sensor.infrared else light.shape
+    noise = rng.standard_normal(shape, dtype=np.float32)
     noisy: NDArray[np.float32] = np.maximum(light + deviation * noise, np.float32(0))
     return noisy
 

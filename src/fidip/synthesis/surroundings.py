@@ -12,7 +12,8 @@ from fidip.synthesis import props
 from fidip.synthesis.appearance import AssetBank, Ground
 from fidip.synthesis.bodies.protocol import Population
 from fidip.synthesis.camera import Camera
-from fidip.synthesis.surface import Vectors
+from fidip.synthesis.caregiver import reaching_arm
+from fidip.synthesis.surface import Surface, Vectors
 from fidip.synthesis.textures import Texture
 from fidip.synthesis.world import Light, Mesh
 
@@ -53,13 +54,24 @@ class Surroundings:
     choices: dict[str, Any] = field(default_factory=dict)
 
 
+CRIB, HAND = 0.14, 0.14
+"""How often an infant lies or sits in a crib, and how often somebody's hand is at it."""
+
+CRIB_FLOORS = ("sheet", "quilt")
+
+
 def draw_surroundings(
-    rng: np.random.Generator, person: Person, camera: Camera, bank: AssetBank, toys: int
+    rng: np.random.Generator, person: Person, surface: Surface, camera: Camera, bank: AssetBank, toys: int
 ) -> Surroundings:
     """A place for a person to be in, as far as the camera sees it."""
     around = Surroundings()
     infant = person.population == "infant"
-    fitting = [index for index, kind in enumerate(bank.floor_kinds) if infant or kind not in NURSERY_FLOORS]
+    in_crib = infant and bool(rng.random() < CRIB)
+    fitting = [
+        index
+        for index, kind in enumerate(bank.floor_kinds)
+        if (kind in CRIB_FLOORS if in_crib else infant or kind not in NURSERY_FLOORS)
+    ]
     ground = bank.floors[fitting[int(rng.integers(len(fitting)))]]
     around.choices["floor"] = ground.kind
     around.meshes.append(props.floor(rng, ground, 2.5 if infant else 9.0))
@@ -68,14 +80,40 @@ def draw_surroundings(
             props.blanket(rng, _cloth(rng, bank), person.middle, float((person.high - person.low)[:2].max()))
         )
         around.choices["blanket"] = True
+    if in_crib:
+        _add_crib(rng, around, person, bank)
     _add_walls(rng, around, person, camera, bank, ground)
     _add_toys(rng, around, person, bank, toys)
-    _add_occluders(rng, around, person, camera, bank)
+    if infant and rng.random() < HAND:
+        _add_hand(rng, around, person, surface, camera, bank)
+    else:
+        _add_occluders(rng, around, person, camera, bank)
     return around
 
 
 def _cloth(rng: np.random.Generator, bank: AssetBank) -> Texture:
     return bank.fabrics[int(rng.integers(len(bank.fabrics)))]
+
+
+def _add_crib(rng: np.random.Generator, around: Surroundings, person: Person, bank: AssetBank) -> None:
+    """Bars round the mattress, painted or of wood, with some room round the body."""
+    woods = [index for index, kind in enumerate(bank.floor_kinds) if kind == "wood"]
+    painted = rng.random() < 0.5 or not woods
+    shelf = bank.diapers if painted else [bank.floors[index].texture for index in woods]
+    half = person.size * rng.uniform(0.62, 0.95) * np.array([1.0, rng.uniform(0.75, 1.0)])
+    around.meshes.append(props.crib(rng, shelf[int(rng.integers(len(shelf)))], person.middle, half))
+    around.choices["crib"] = True
+
+
+def _add_hand(
+    rng: np.random.Generator, around: Surroundings, person: Person, surface: Surface, camera: Camera, bank: AssetBank
+) -> None:
+    """Somebody's hand at the infant."""
+    skin = bank.skins[int(rng.integers(len(bank.skins)))]
+    arm = reaching_arm(rng, surface, skin, person.vertices, person.keypoints, camera)
+    if arm is not None:
+        around.meshes.append(arm)
+        around.choices["occluder"] = "hand"
 
 
 def _add_walls(
@@ -151,6 +189,15 @@ def draw_lights(rng: np.random.Generator) -> tuple[tuple[Light, ...], tuple[floa
     tint = LIGHT_COLOURS[kind] * 0.4 + LIGHT_COLOURS[int(rng.integers(len(LIGHT_COLOURS)))] * 0.6
     red, green, blue = tint * (1 - share) * exposure * 1.2
     return tuple(lights), (float(red), float(green), float(blue))
+
+
+def draw_night_lights(
+    rng: np.random.Generator, towards_camera: FloatArray
+) -> tuple[tuple[Light, ...], tuple[float, float, float]]:
+    """The lamps round the lens of a baby monitor, and little else."""
+    x, y, z = (float(value) for value in towards_camera / np.linalg.norm(towards_camera))
+    level, dark = float(rng.uniform(0.7, 1.1)), float(rng.uniform(0.05, 0.2))
+    return (Light((x, y, z), (level, level, level), float(rng.uniform(0.02, 0.06))),), (dark, dark, dark)
 
 
 def _light(rng: np.random.Generator, colour: FloatArray, elevation: tuple[float, float]) -> Light:
