@@ -24,7 +24,9 @@ def labelled(number: int, size: tuple[int, int] = (40, 30), **fields: object) ->
         "file_name": f"{number:06d}.png",
         "width": size[0],
         "height": size[1],
-        "people": (Person(np.hstack([points * (visibility > 0), visibility]), (2.0, 3.0, 20.0, 12.0), 99.0, id=number),),
+        "people": (
+            Person(np.hstack([points * (visibility > 0), visibility]), (2.0, 3.0, 20.0, 12.0), 99.0, id=number),
+        ),
         "domain": Domain.SYNTHETIC,
         "posture": POSTURES[number % 3],
         "extras": {"age_months": number + 0.5, "scene": {"bank": "a"}},
@@ -35,7 +37,7 @@ def labelled(number: int, size: tuple[int, int] = (40, 30), **fields: object) ->
 def colours(image: LabelledImage) -> np.ndarray:
     """A smooth picture of a colour of its own."""
     ramp = np.linspace(0, 60, image.width)[None, :, None] + np.zeros((image.height, 1, 3))
-    return (ramp + [20 + 7 * (image.id % 20), 90, 140]).astype(np.uint8)
+    return (ramp + np.array([20 + 7 * (image.id % 20), 90, 140])).astype(np.uint8)
 
 
 def made_folder(folder: Path, count: int = 5, truth: bool = True) -> list[LabelledImage]:

@@ -14,7 +14,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from gallery_sets import contents, labelled, made_folder
 
 from fidip import files
 from fidip.coco import image_paths, read_coco, write_coco
@@ -26,6 +25,7 @@ from fidip.synthesis import generate as generate_module
 from fidip.synthesis import sample as sample_module
 from fidip.synthesis.generate import generate
 from fidip.synthesis.sample import Settings
+from gallery_sets import contents, labelled, made_folder
 
 IDS = set(range(1, 6))
 CALLS = ("_open", "_write", "_fsync", "_replace", "_fsync_folder")

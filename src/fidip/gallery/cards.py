@@ -66,7 +66,7 @@ def make_cards(
     paths = {image.id: path for image, path in zip(shown, image_paths(annotations, shown, folder), strict=True)}
     for image in images:
         picture = _picture(image, paths[image.id]) if image.id in paths else None
-        yield Card(facts(image), picture, pose_layer(image))
+        yield Card(facts(image), picture, small_png(pose_layer(image)))
 
 
 def facts(image: LabelledImage) -> dict[str, Any]:
@@ -90,21 +90,26 @@ def facts(image: LabelledImage) -> dict[str, Any]:
     }
 
 
-def pose_layer(image: LabelledImage) -> bytes:
-    """The people's poses on nothing, as a PNG with opacity of ``POSE_SIDE``."""
+def pose_layer(image: LabelledImage) -> NDArray[np.uint8]:  # (H, W, 4)
+    """The people's poses on nothing, with opacity; the longer side is ``POSE_SIDE``."""
     size, people = _fitted(image, POSE_SIDE)
-    canvas = np.zeros((size[1], size[0], 3), np.uint8)
-    on_black, on_white = (draw_people(canvas + np.uint8(grey), people).astype(np.float64) for grey in (0, 255))
-    opacity = 255 - (on_white - on_black).max(axis=2, keepdims=True)
-    colour = np.where(opacity > 0, 255 * on_black / np.maximum(opacity, 1), 0)
-    layer = np.concatenate([colour, opacity], axis=2)
-    return _small_png(np.clip(np.round(layer), 0, 255).astype(np.uint8))
+    black = np.zeros((size[1], size[0], 3), np.uint8)
+    on_black, on_white = draw_people(black, people), draw_people(~black, people)
+    through = cv2.subtract(on_white, on_black)  # how much of what lies beneath is seen
+    opacity = 255 - np.asarray(through).max(axis=2)
+    touched = opacity > 0
+    layer = np.zeros((size[1], size[0], 4), np.uint8)
+    colour = 255 * on_black[touched].astype(np.float32) / opacity[touched, None]
+    layer[touched, :3] = np.minimum(np.round(colour), 255)
+    layer[..., 3] = opacity
+    return layer
 
 
-def _small_png(layer: NDArray[np.uint8]) -> bytes:  # (H, W, 4)
+def small_png(layer: NDArray[np.uint8]) -> bytes:  # (H, W, 4)
+    """A PNG of a palette of ``COLOURS``, a third of the size of one in true colour."""
     stream = io.BytesIO()
     picture = Image.fromarray(layer).quantize(COLOURS, method=Image.Quantize.FASTOCTREE)
-    picture.save(stream, format="PNG", optimize=True)
+    picture.save(stream, format="PNG", compress_level=6)
     return stream.getvalue()
 
 

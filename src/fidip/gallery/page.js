@@ -179,7 +179,7 @@
         choose();
       });
       chip.setAttribute("aria-pressed", "false");
-      chip.append(make("small", "", String(count)));
+      chip.append(make("small", "", count.toLocaleString("en")));
       byId("postures").append(chip);
     }
   }
@@ -220,10 +220,10 @@
     detail.querySelector(".stage").replaceChildren(frameOf(image, sentence(image)));
     byId("detail-title").textContent = image.posture;
     const rows = [
-      ["Image", String(image.id)], ["File", image.name], ["Age", ageOf(image)], ["Size", `${sizeOf(image)} pixels`],
-      ["People", String(image.people)], ["Visible", `${image.visible} of ${image.keypoints} keypoints`],
+      ["Image", String(image.id)], ["File", image.name], ["Age", ageOf(image)], ["Size", sizeOf(image)],
+      ["People", String(image.people)], ["Visible", `${image.visible} of ${image.keypoints}`],
       ["Occluded", String(image.occluded)],
-      ["In the picture", image.share === null ? "" : `${Math.round(100 * image.share)} % of the area`],
+      ["Of the picture", image.share === null ? "" : `${Math.round(100 * image.share)} %`],
       ["Domain", image.domain],
     ];
     const list = detail.querySelector("dl");
@@ -281,7 +281,7 @@
       const content = await answer.json();
       if (answer.ok) settle(new Set(content.rejected)); else problem = content.error;
     } catch {
-      problem = "fidip gallery does not answer any more; start it again with the same folder";
+      problem = "fidip gallery does not answer any more; start it again, open its new address and repeat this there";
     }
     view.saving = false;
     if (problem) for (const [id, out] of batch) if (!wanted.has(id)) wanted.set(id, out);
