@@ -47,7 +47,7 @@ def made_folder(folder: Path, count: int = 5, truth: bool = True) -> list[Labell
         (folder / name).mkdir(parents=True)
     for image in images:
         write_image(folder / "images" / image.file_name, colours(image))
-        for end in ("_mask.png", "_depth.png", ".npz") if truth else ():
+        for end in ("_mask.png", ".npz") if truth else ():
             write_bytes(folder / "truth" / f"{image.id:06d}{end}", f"{image.id}{end}".encode())
     write_json(folder / "synth.json", {"style": "infant-flat"})
     write_coco(folder / "annotations.json", images)

@@ -20,6 +20,9 @@ JPEG = "/9j/"
 """How every JPEG begins in base 64."""
 
 
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 def facts_in(page: str) -> dict:
     return json.loads(re.search(r'id="facts">(.*?)</script>', page)[1])
 
@@ -87,7 +90,9 @@ def test_reject_and_restore_by_ids(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [image.id for image in read_coco(tmp_path / "set" / "annotations.json")] == [1, 4, 5]
     assert main(["gallery", str(tmp_path / "set"), "--out", str(tmp_path / "page.html")]) == SUCCESS
     assert [image["id"] for image in facts_in((tmp_path / "page.html").read_text())["images"]] == [1, 4, 5]
+    capsys.readouterr()
     assert main(["gallery", str(tmp_path / "set"), "--restore", "3", "2"]) == SUCCESS
+    assert capsys.readouterr().out == "5 images kept, 0 rejected\n"
     assert contents(tmp_path / "set") == before
 
 
@@ -102,12 +107,12 @@ def test_a_served_gallery_decides_until_it_is_ended(tmp_path: Path, monkeypatch,
         """In the place of serving until Ctrl-C: look, reject, restore, look, Ctrl-C."""
         thread = threading.Thread(target=lambda: [server.handle_request() for _ in range(3)])
         thread.start()
-        pages.append(urllib.request.urlopen(server.url).read().decode())
+        pages.append(direct.open(server.url).read().decode())
         body = json.dumps({"reject": [2], "restore": [5]}).encode()
         headers = {"Content-Type": "application/json", "Origin": server.origin}
-        answer = urllib.request.urlopen(urllib.request.Request(server.url + "decide", body, headers))
+        answer = direct.open(urllib.request.Request(server.url + "decide", body, headers))
         assert json.loads(answer.read()) == {"rejected": [2]}
-        pages.append(urllib.request.urlopen(server.url).read().decode())
+        pages.append(direct.open(server.url).read().decode())
         thread.join()
         raise KeyboardInterrupt
 

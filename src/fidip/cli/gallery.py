@@ -83,7 +83,8 @@ def gallery(
     if note:
         print(note)
     if serve or reject or restore or report["rejected"]:
-        print(f"{report['kept']} images kept, {len(report['rejected'])} rejected ({folder / ASIDE})")
+        place = f" ({folder / ASIDE})" if report["rejected"] else ""
+        print(f"{report['kept']} images kept, {len(report['rejected'])} rejected{place}")
     write_report(json, report)
 
 

@@ -119,6 +119,7 @@
   function show() {
     const first = view.page * about.block;
     const shown = view.order.slice(first, first + about.block);
+    grid.dataset.state = view.state;
     grid.replaceChildren(...shown.map((image, k) => cardOf(image, first + k)));
     byId("empty").hidden = shown.length > 0;
     byId("empty-state").textContent = about.live ? ", or another of kept, rejected and all" : "";
