@@ -2,7 +2,7 @@
 # make test    every test; make test ARGS="tests/test_files.py -k atomic" runs a part of them
 # make check   ruff and mypy
 # make soak    the long gates: minutes to hours
-# make compat  the wheel, built and used in an environment of its own
+# make compat  the wheel and the cluster, each in an environment of its own
 #
 # Each of them sets up what it needs; with a Python of another name: make test PYTHON=python3.13
 
@@ -10,6 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do $$python -c "" 2>/
 SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := .venv/$(SCRIPTS)
 COMPAT := .venv-compat/$(SCRIPTS)/python
+CLUSTER := .venv-cluster/$(SCRIPTS)/python
 JOBS ?= 2
 
 .PHONY: demo test check soak compat
@@ -30,11 +31,12 @@ soak: .venv/.installed
 	$(BIN)/python -m pytest soak $(ARGS)
 
 # Core dependencies only, so that what fidip does without its extras is tested too.
-compat: .venv/.installed .venv-compat/.installed
+compat: .venv/.installed .venv-compat/.installed .venv-cluster/.installed
 	rm -rf build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel
 	$(COMPAT) -m pip install --no-deps --force-reinstall build/wheel/*.whl
-	$(COMPAT) -m pytest compat $(ARGS)
+	$(COMPAT) -m pytest compat/test_wheel.py $(ARGS)
+	$(CLUSTER) -m pytest compat/test_cluster.py $(ARGS)
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -44,4 +46,9 @@ compat: .venv/.installed .venv-compat/.installed
 .venv-compat/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-compat
 	$(COMPAT) -m pip install --constraint constraints.txt . pytest
+	touch $@
+
+.venv-cluster/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-cluster
+	$(CLUSTER) -m pip install --constraint constraints.txt --editable ".[cluster]" pytest
 	touch $@

@@ -11,6 +11,7 @@ already there is read, so that killed runs go on.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,21 @@ def summary(runs: list[dict[str, Any]]) -> Table:
     for name, first in runs[0]["networks"].items():
         of_arm = [run["networks"][name] for run in runs]
         ap = 100 * np.array([one["AP"] for one in of_arm])
-        differences = ", ".join(f"{100 * one['difference'][0]:+.1f}" for one in of_arm if one["difference"])
+        each = ", ".join(_interval((one["AP"], *one["ci95"]), "") for one in of_arm)
+        differences = ", ".join(_interval(one["difference"], "+") for one in of_arm if one["difference"])
         probe = np.mean([one["linear_probe"] for one in of_arm])
-        rows.append(
-            (first["title"], _spread(ap), ", ".join(f"{a:.1f}" for a in ap), differences, f"{100 * probe:.0f} %")
-        )
-    caption = f"{len(runs)} seeds; AP by box area on {runs[0]['networks']['source']['images']} simulated-real infants."
-    return Table(
-        ("network", "AP, mean ± sd", "each seed", "difference to its control", "linear probe"), tuple(rows), caption
-    )
+        rows.append((first["title"], _spread(ap), each, differences, f"{100 * probe:.0f} %"))
+    images = runs[0]["networks"]["source"]["images"]
+    ratios = [ratio for run in runs for ratio in run["networks"]["fidip"]["gradient_ratio"]]
+    caption = f"{len(runs)} seeds; AP by box area on {images} simulated-real infants; "
+    caption += f"FiDIP's gradient ratio {min(ratios):.2f} to {max(ratios):.2f}."
+    header = ("network", "AP, mean ± sd", "each seed (95 % interval)", "difference to its control", "linear probe")
+    return Table(header, tuple(rows), caption)
+
+
+def _interval(values: Sequence[float], sign: str) -> str:
+    middle, low, high = (f"{100 * value:{sign}.1f}" for value in values)
+    return f"{middle} ({low} to {high})"
 
 
 def _spread(values: np.ndarray) -> str:

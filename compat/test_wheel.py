@@ -61,7 +61,7 @@ def what_is_missing_for(module: str) -> str:
 def test_modules_load_or_need_an_extra() -> None:
     modules = [module.name for module in pkgutil.walk_packages(fidip.__path__, "fidip.")]
     assert "fidip.cli.doctor" in modules
-    assert {what_is_missing_for(module) for module in modules} <= {"", "warp-lang", "warp"}
+    assert {what_is_missing_for(module) for module in modules} <= {"", "warp-lang", "warp", "ray"}
 
 
 def test_the_doctor_is_content_without_extras(tmp_path) -> None:

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 import fidip
 from fidip.cli import COMMANDS
+from fidip.files import sha256_of
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -138,6 +139,14 @@ def test_every_document_is_in_the_index() -> None:
     index = text_of("docs/index.md")
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")} - {"index.md"}
     assert {page for page in pages if f"({page})" not in index} == set()
+
+
+def test_every_listed_asset_has_its_hash() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| `([0-9a-f]{64})` \|$", text_of("docs/assets.md"), re.MULTILINE)
+    assets = {file.name: file for pattern in ("*.npz", "*.safetensors") for file in (ROOT / "src").rglob(pattern)}
+    assert {name for name, _ in rows} == set(assets)
+    for name, digest in rows:
+        assert sha256_of(assets[name]) == digest, name
 
 
 def test_the_licence_is_the_apache_licence_and_travels_with_the_notice() -> None:

@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledIm
 
 def test_bytes_do_not_depend_on_the_number_of_workers(run, tmp_path: Path) -> None:
     out, _ = run
-    generate(tmp_path / "two", WHOLE_SET, workers=2)
+    generate(tmp_path / "two", WHOLE_SET, crew=2)
     assert contents(tmp_path / "two") == contents(out)
 
 
@@ -236,7 +236,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_run_can_go_on(
         ({"count": 0}, "--count 0"),
         ({"size": (8, 8)}, "--size 8x8"),
         ({"seed": -1}, "--seed -1"),
-        ({"workers": 0}, "--workers 0"),
+        ({"crew": 0}, "--workers 0"),
         ({"shard": (3, 2)}, "--shard 3/2: give i/n"),
         ({"shard": (2, 2)}, "--shard 2/2: of 1 images none is left"),
         ({"months": (30.0, 40.0)}, "--age-months 30-40: no infant of these ages"),
@@ -246,7 +246,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_run_can_go_on(
 def test_settings_that_make_no_sense_are_refused_before_anything_is_made(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
-    run = {"workers": 1, "shard": (1, 1)}
+    run = {"crew": 1, "shard": (1, 1)}
     how = {name: change.get(name, value) for name, value in run.items()}
     settings = replace(ONE, **{name: value for name, value in change.items() if name not in run})
     with pytest.raises(RecipeError, match=message):

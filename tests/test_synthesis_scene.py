@@ -10,7 +10,8 @@ from fidip.synthesis import appearance
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.labels import share_in_frame
 from fidip.synthesis.renderers.flat import render_flat
-from fidip.synthesis.scene import SCENE_STYLES, DrawnScene, draw_scene
+from fidip.synthesis.scene import SCENE_STYLES, DrawnScene, draw_scene, draw_subject
+from fidip.synthesis.surface import surface_of
 from fidip.synthesis.world import NO_PART
 
 DRAWS = 5
@@ -30,11 +31,12 @@ def _small_textures() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def drawn(_small_textures: None) -> dict[str, list[DrawnScene]]:
-    body = AnnyBody.load()
-    return {
-        name: [draw_scene(np.random.default_rng([1, n]), body, style, SIZE) for n in range(DRAWS)]
-        for name, style in SCENE_STYLES.items()
-    }
+    return {name: [draw(name, n) for n in range(DRAWS)] for name in SCENE_STYLES}
+
+
+def draw(name: str, number: int) -> DrawnScene:
+    rng, body, style = np.random.default_rng([1, number]), AnnyBody.load(), SCENE_STYLES[name]
+    return draw_scene(rng, draw_subject(rng, body, style), surface_of(body), style, SIZE)
 
 
 def names(scene: DrawnScene) -> list[str]:
@@ -73,8 +75,8 @@ def test_scenes_are_sound(style: str, drawn: dict[str, list[DrawnScene]]) -> Non
             assert np.isfinite(mesh.vertices).all()
             assert np.isfinite(mesh.uvs).all()
             assert np.linalg.norm(mesh.normals, axis=1).max() < 1.001
-        assert scene.keypoints.shape == (17, 3)
-        assert share_in_frame(scene.scene.camera, scene.vertices) > 0.85
+        assert scene.subject.keypoints.shape == (17, 3)
+        assert share_in_frame(scene.scene.camera, scene.subject.vertices) > 0.85
         assert json.loads(json.dumps(scene.provenance)) == scene.provenance
 
 
@@ -94,24 +96,23 @@ def test_photographs_have_surroundings_and_light_and_others_only_a_picture(
 
 
 def test_the_same_generator_draws_the_same_scene_and_another_one_another(drawn: dict[str, list[DrawnScene]]) -> None:
-    body = AnnyBody.load()
-    again = draw_scene(np.random.default_rng([1, 0]), body, SCENE_STYLES["infant-photo"], SIZE)
+    again = draw("infant-photo", 0)
     first, second = drawn["infant-photo"][:2]
     assert again.provenance == first.provenance
-    assert again.body_seed == first.body_seed != second.body_seed
-    assert (again.keypoints == first.keypoints).all()
+    assert again.subject.body_seed == first.subject.body_seed != second.subject.body_seed
+    assert (again.subject.keypoints == first.subject.keypoints).all()
     for mesh, same in zip(first.scene.meshes, again.scene.meshes, strict=True):
         assert (mesh.vertices == same.vertices).all()
         assert mesh.texture is same.texture  # from the bank
-    assert not np.array_equal(first.shape, second.shape)
+    assert not np.array_equal(first.subject.shape, second.subject.shape)
 
 
 def test_bodies_of_the_styles_come_from_their_populations(drawn: dict[str, list[DrawnScene]]) -> None:
     for name, scenes in drawn.items():
         for scene in scenes:
-            thigh = np.linalg.norm(scene.keypoints[11] - scene.keypoints[13])
+            thigh = np.linalg.norm(scene.subject.keypoints[11] - scene.subject.keypoints[13])
             assert (thigh > 0.27) == (SCENE_STYLES[name].population == "adult")
-            assert np.quantile(scene.vertices[:, 2], 0.02) == pytest.approx(0, abs=0.08)
+            assert np.quantile(scene.subject.vertices[:, 2], 0.02) == pytest.approx(0, abs=0.08)
 
 
 def test_toys_do_not_touch_the_body(drawn: dict[str, list[DrawnScene]]) -> None:
@@ -121,5 +122,5 @@ def test_toys_do_not_touch_the_body(drawn: dict[str, list[DrawnScene]]) -> None:
             continue
         for mesh in scene.scene.meshes:
             if mesh.name in toys:
-                gaps = np.linalg.norm(scene.vertices[::10, None, :2] - mesh.vertices[None, ::10, :2], axis=-1)
+                gaps = np.linalg.norm(scene.subject.vertices[::10, None, :2] - mesh.vertices[None, ::10, :2], axis=-1)
                 assert gaps.min() > 0

@@ -38,6 +38,8 @@ COMMANDS = {
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),
     "gallery": Command("fidip.cli.gallery:gallery", "Show labelled images in a page; reject synthetic ones by hand."),
     "convert-body": Command("fidip.cli.convert_body:convert_body", "Convert your SMPL or SMIL file for synthesis."),
+    "fit": Command("fidip.cli.fit:fit", "Fit infant bodies to 2-D poses."),
+    "prior": Command("fidip.cli.prior:prior", "Learn a pose prior from fitted bodies."),
     "train": Command("fidip.cli.train:train", "Train a pose network by a recipe."),
     "convert coco": Command("fidip.cli.convert:coco", "Convert the people of COCO."),
     "convert mini-rgbd": Command("fidip.cli.convert:mini_rgbd", "Convert MINI-RGBD, rendered infants."),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from fidip.errors import RecipeError
+
+if TYPE_CHECKING:
+    from fidip.synthesis.generate import Crew
 
 STYLES = {"flat": "flat", "raycast": "photo"}
 """What the scenes of a renderer are called."""
@@ -18,16 +23,21 @@ STYLES = {"flat": "flat", "raycast": "photo"}
 def synth(
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")],
     *,
-    count: int,
+    count: int | None = None,
     population: Literal["infant", "adult"] = "infant",
     renderer: Literal["flat", "raycast"] = "raycast",
     size: Annotated[str, tyro.conf.arg(metavar="PX|WxH")] = "256",
     seed: int = 0,
     workers: int = 1,
     age_months: Annotated[str | None, tyro.conf.arg(metavar="LOW-HIGH")] = None,
+    fits: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    select: int | None = None,
+    rotations: int = 10,
+    keep: int | None = None,
     textures: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     backgrounds: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     shard: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1",
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None,
     keep_ground_truth: bool = False,
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
@@ -38,7 +48,7 @@ def synth(
 
     Args:
         out: A new folder.
-        count: How many images.
+        count: How many images; not with --fits, which says it by --keep.
         population: Whom the images show.
         renderer: flat puts unlit bodies before pictures, as the published pipeline did; raycast makes lit rooms with
             soft shadows, seen through a camera's sensor (simulated real images; needs the extra "synthesis").
@@ -46,26 +56,44 @@ def synth(
         seed: Decides everything random.
         workers: Processes.
         age_months: Ages of the infants, such as 0-12; without it newborns to toddlers of two years.
+        fits: A folder of "fidip fit": show these bodies instead of drawn ones (with --renderer flat, as they have no
+            floor).
+        select: So many of the plausible fits, chosen at random; without it all of them.
+        rotations: In how many turns each of them is shown.
+        keep: So many of the images that this makes, chosen at random; without it all of them.
         textures: A folder of pictures of cloth, which join those that clothes, blankets and toys are made of.
         backgrounds: A folder of pictures of any size, which join those that show behind everything.
         shard: Make a part of the images only, such as 3/16: every sixteenth from the third on, as in the whole.
+        ray: Render on a running Ray cluster instead of this machine, such as auto or 10.0.0.5:6379 (needs the extra
+            "cluster"); the files are written here.
         keep_ground_truth: Also write mask, depth, body parts, joints, body and camera of each image to OUT/truth.
         json: Also write what was made, and how fast, to this file.
     """
     from fidip.cli.output import write_report
     from fidip.cli.progress import bar
+    from fidip.synthesis.fitted import FittedBodies
     from fidip.synthesis.generate import generate
     from fidip.synthesis.pictures import UserPictures
     from fidip.synthesis.sample import Settings
 
     part = parse_shard(shard)
+    fitted = None
+    if fits is not None:
+        if count is not None or age_months is not None:
+            raise RecipeError("--fits: the fits say how many and how old; leave out --count and --age-months")
+        fitted = FittedBodies.open(fits, select, rotations, keep, seed)
+        count = len(fitted.shown)
+    elif select is not None or keep is not None:
+        raise RecipeError("--select and --keep choose among fits; add --fits DIR")
+    if count is None:
+        raise RecipeError("--count: say how many images, or whom they show by --fits DIR")
     settings = Settings(
         f"{population}-{STYLES[renderer]}", count, parse_size(size), seed, keep_ground_truth,
-        None if age_months is None else parse_months(age_months), UserPictures.open(textures, backgrounds),
+        None if age_months is None else parse_months(age_months), UserPictures.open(textures, backgrounds), fitted,
     )  # fmt: skip
     start = time.perf_counter()
-    with bar("rendering", len(range(part[0] - 1, count, part[1]))) as show:
-        images = generate(out, settings, workers, part, show)
+    with bar("rendering", len(range(part[0] - 1, count, part[1]))) as show, _crew(workers, ray) as crew:
+        images = generate(out, settings, crew, part, show)
     seconds = time.perf_counter() - start
     print(f"{len(images)} images in {out}: annotations.json and images/")
     report = {
@@ -83,6 +111,21 @@ def synth(
         "seconds": round(seconds, 3),
     }
     write_report(json, report)
+
+
+@contextmanager
+def _crew(workers: int, ray: str | None) -> Iterator[Crew | int]:
+    """Who renders: processes of this machine, or a cluster for as long as it is needed."""
+    if ray is None:
+        yield workers
+        return
+    from fidip.synthesis.cluster import RayCrew
+
+    crew = RayCrew(ray)
+    try:
+        yield crew
+    finally:
+        crew.close()
 
 
 def parse_size(text: str) -> tuple[int, int]:

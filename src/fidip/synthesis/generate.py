@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -32,8 +31,19 @@ from fidip.platform import single_threaded_children
 from fidip.synthesis.bodies.anny import BUNDLE, AnnyBody
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.renderers import RENDERERS
-from fidip.synthesis.sample import IMAGES, LABELS, REFUSED, TRUTH, Settings, label_file, write_sample
+from fidip.synthesis.sample import (
+    IMAGES,
+    LABELS,
+    REFUSED,
+    TRUTH,
+    Encoded,
+    Settings,
+    encode_sample,
+    label_file,
+    write_encoded,
+)
 from fidip.synthesis.scene import SCENE_STYLES
+from fidip.synthesis.threads import single_thread
 from fidip.synthesis.world import Renderer, Scene
 
 SETTINGS, ANNOTATIONS, MANIFEST = "synth.json", "annotations.json", "manifest.json"
@@ -43,6 +53,9 @@ Shard = tuple[int, int]
 
 WHOLE: Shard = (1, 1)
 
+Crew = Callable[[Settings, list[int]], Iterator[Encoded]]
+"""Makes the samples of these numbers, in any order; this process writes them."""
+
 SIZES = (32, 4096)
 """Shortest and longest side of an image in pixels."""
 
@@ -50,7 +63,7 @@ SIZES = (32, 4096)
 def generate(
     out: Path,
     settings: Settings,
-    workers: int = 1,
+    crew: Crew | int = 1,
     shard: Shard = WHOLE,
     progress: Callable[[int], None] | None = None,
 ) -> list[LabelledImage]:
@@ -59,7 +72,8 @@ def generate(
     ``out/annotations.json`` holds the labels, ``out/images`` the pictures, ``out/manifest.json`` what they were made
     from; with ``keep_ground_truth`` ``out/truth`` holds masks, depth, body parts, joints, body and camera of each. A
     folder that an interrupted run of the same settings has left is completed. A ``shard`` is a part of the images, with
-    the numbers, names and bytes that they have in the whole. ``progress`` is told how many images are done.
+    the numbers, names and bytes that they have in the whole. ``crew`` is who works: so many processes of this machine,
+    or something that makes samples elsewhere. ``progress`` is told how many images are done.
 
     Raises:
         RecipeError: the settings make no sense, or no draw shows enough of a body.
@@ -67,14 +81,14 @@ def generate(
         StorageError: ``out`` holds something else, or cannot be written to.
         MissingExtra: the style's renderer needs a package that is not installed.
     """
-    _check(settings, workers, shard)
+    _check(settings, crew, shard)
     record = {**settings.to_json(), "shard": list(shard), "fidip": __version__}
     _claim(out, record, settings.keep_ground_truth)
     if not (out / ANNOTATIONS).exists():
         numbers = range(shard[0] - 1, settings.count, shard[1])
         missing = [number for number in numbers if not label_file(out, number).exists()]
         present = len(numbers) - len(missing)
-        for done, _ in enumerate(_write_samples(out, settings, missing, workers), start=present + 1):
+        for done, _ in enumerate(_write_samples(out, settings, missing, crew), start=present + 1):
             if progress:
                 progress(done)
         images = [image for number in numbers for image in read_coco(label_file(out, number))]
@@ -98,20 +112,25 @@ def _manifest(images: list[LabelledImage]) -> dict[str, Any]:
     }
 
 
-def _write_samples(out: Path, settings: Settings, numbers: list[int], workers: int) -> Iterator[int]:
+def _write_samples(out: Path, settings: Settings, numbers: list[int], crew: Crew | int) -> Iterator[int]:
     """Write the samples of these numbers; yields each as it is done."""
     if not numbers:
         return
+    if not isinstance(crew, int):
+        for encoded in crew(settings, numbers):
+            write_encoded(out, encoded)
+            yield encoded.number
+        return
     renderer = RENDERERS[SCENE_STYLES[settings.style].renderer]()
     _warm_up(renderer)
-    if min(workers, len(numbers)) == 1:
-        with _single_thread():
+    if min(crew, len(numbers)) == 1:
+        with single_thread():
             body = AnnyBody.load()
             for number in numbers:
-                write_sample(out, settings, number, body, renderer)
+                write_encoded(out, encode_sample(settings, number, body, renderer))
                 yield number
     else:
-        yield from _write_in_parallel(out, settings, numbers, workers)
+        yield from _write_in_parallel(out, settings, numbers, crew)
 
 
 def _write_in_parallel(out: Path, settings: Settings, numbers: list[int], workers: int) -> Iterator[int]:
@@ -165,7 +184,7 @@ def _work(number: int) -> tuple[int, FidipError | None]:
     """Write one sample; a user's mistake is handed back as its message, since not every error survives the way."""
     (worker,) = _worker
     try:
-        write_sample(worker.out, worker.settings, number, worker.body, worker.renderer)
+        write_encoded(worker.out, encode_sample(worker.settings, number, worker.body, worker.renderer))
     except StorageError as error:
         return number, StorageError(str(error))
     except FidipError as error:
@@ -179,25 +198,13 @@ def _warm_up(renderer: Renderer) -> None:
     renderer(Scene((), camera, (), (1.0, 1.0, 1.0), np.zeros((8, 8, 3), np.uint8)), 0)
 
 
-@contextmanager
-def _single_thread() -> Iterator[None]:
-    threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(cv_threads)
-
-
-def _check(settings: Settings, workers: int, shard: Shard) -> None:
+def _check(settings: Settings, crew: Crew | int, shard: Shard) -> None:
     if settings.style not in SCENE_STYLES:
         raise RecipeError(f"no scene style '{settings.style}'; choose one of {', '.join(SCENE_STYLES)}")
     if settings.count < 1:
         raise RecipeError(f"--count {settings.count}: at least one image is needed")
-    if workers < 1:
-        raise RecipeError(f"--workers {workers}: at least one process is needed")
+    if isinstance(crew, int) and crew < 1:
+        raise RecipeError(f"--workers {crew}: at least one process is needed")
     if settings.seed < 0:
         raise RecipeError(f"--seed {settings.seed}: a seed is 0 or more")
     if not 1 <= shard[0] <= shard[1]:

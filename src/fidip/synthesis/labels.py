@@ -43,7 +43,7 @@ def project_labels(camera: Camera, keypoints: FloatArray, rendering: Rendering) 
     with np.errstate(invalid="ignore"):
         inside = (depth > 0) & (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     labels = np.zeros((len(keypoints), 3))
-    allowed = _allowed_depths(keypoints)
+    allowed = allowed_depths(keypoints)
     for k in np.flatnonzero(inside):
         parts, depths = _seen_near(rendering, x[k], y[k])
         own = np.isin(parts, [PARTS.index(part) for part in KEYPOINT_PARTS[k]])
@@ -53,7 +53,8 @@ def project_labels(camera: Camera, keypoints: FloatArray, rendering: Rendering) 
     return Person(labels, box=silhouette_box(silhouette), area=float(silhouette.sum()))
 
 
-def _allowed_depths(keypoints: FloatArray) -> FloatArray:  # (K, 3) -> (K,) metres
+def allowed_depths(keypoints: FloatArray) -> FloatArray:  # (K, 3) -> (K,) metres
+    """How deep under the surface each keypoint may lie and still be visible."""
     face = FACE_DEPTH * np.linalg.norm(keypoints[_LEFT["ear"]] - keypoints[_LEFT["ear"] + 1])
     length = standing_length(keypoints)
     kinds = (name.rpartition("_")[2] for name in COCO_17.keypoints)

@@ -84,11 +84,11 @@ def check_pose(
     vertices: NDArray[np.float32],  # (V, 3) in the world
 ) -> tuple[Fault, ...]:
     """Every fault of a posed body: joints, self-penetration, floor, balance."""
-    stature = _stature(vertices, body.faces)
+    length = stature(vertices, body.faces)
     return (
         *joint_faults(pose.rotations, body.bone_names),
-        *penetration_faults(body, vertices, DEEPEST_SHARE * stature),
-        *_floor_faults(vertices, SUNKEN_SHARE * stature),
+        *penetration_faults(body, vertices, DEEPEST_SHARE * length),
+        *_floor_faults(vertices, SUNKEN_SHARE * length),
         *(_balance_faults(body, vertices) if (pose.population, pose.posture) in FREE_STANDING else ()),
     )
 
@@ -176,7 +176,7 @@ def _toppling(pose: Pose, tilt: float) -> tuple[Fault, ...]:
     return ()
 
 
-def _stature(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> float:
+def stature(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> float:
     """A length that no pose changes: that of a grown or newborn person of this surface."""
     area = np.linalg.norm(area_vectors(vertices, faces), axis=1).sum() / 2
     return float(np.sqrt(area / STATURE_AREA))

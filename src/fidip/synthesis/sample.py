@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -16,15 +17,17 @@ from numpy.typing import NDArray
 from fidip.annotations import Domain, LabelledImage, Person
 from fidip.coco import write_coco
 from fidip.errors import RecipeError
-from fidip.files import atomic_write, write_bytes
+from fidip.files import write_bytes
 from fidip.geometry import Size
-from fidip.images import write_image
+from fidip.images import encode_image
 from fidip.synthesis.appearance import NO_PICTURES
 from fidip.synthesis.bodies.protocol import BodyModel
+from fidip.synthesis.fitted import FittedBodies, as_fitted
 from fidip.synthesis.labels import project_labels, share_in_frame
 from fidip.synthesis.pictures import UserPictures
-from fidip.synthesis.scene import SCENE_STYLES, DrawnScene, SceneStyle, at_ages, draw_scene
+from fidip.synthesis.scene import SCENE_STYLES, DrawnScene, SceneStyle, Subject, at_ages, draw_scene, draw_subject
 from fidip.synthesis.sensor import photograph
+from fidip.synthesis.surface import surface_of
 from fidip.synthesis.world import Renderer, Rendering
 
 IMAGES, LABELS, TRUTH = "images", "labels", "truth"
@@ -47,6 +50,7 @@ class Settings:
     keep_ground_truth: bool = False
     months: tuple[float, float] | None = None  # of age; None: the whole population
     pictures: UserPictures = NO_PICTURES
+    fitted: FittedBodies | None = None  # whom the images show, instead of drawn bodies
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values; the user's pictures by their fingerprints."""
@@ -58,12 +62,15 @@ class Settings:
             "keep_ground_truth": self.keep_ground_truth,
             "age_months": None if self.months is None else list(self.months),
             "pictures": self.pictures.fingerprints(),
+            "fits": None if self.fitted is None else self.fitted.to_json(),
         }
 
     @property
     def scene_style(self) -> SceneStyle:
         """The style with these ages. Raises ``RecipeError`` where nobody is of them."""
         style = SCENE_STYLES[self.style]
+        if self.fitted is not None:
+            return as_fitted(style)
         return style if self.months is None else at_ages(style, self.months)
 
 
@@ -87,13 +94,14 @@ def make_sample(settings: Settings, number: int, body: BodyModel, renderer: Rend
     refused: Counter[str] = Counter()
     for attempt in range(TRIES):
         rng = np.random.default_rng([settings.seed, number, salt, attempt])
-        drawn = draw_scene(rng, body, style, settings.size, settings.pictures)
-        refused.update(check for faults in drawn.refused for check in {fault.check for fault in faults})
-        if share_in_frame(drawn.scene.camera, drawn.vertices) < LEAST_IN_FRAME:
+        subject = _subject(rng, settings, number, body, style)
+        refused.update(check for faults in subject.refused for check in {fault.check for fault in faults})
+        drawn = draw_scene(rng, subject, surface_of(body), style, settings.size, settings.pictures)
+        if share_in_frame(drawn.scene.camera, subject.vertices) < LEAST_IN_FRAME:
             refused["out of the frame"] += 1
             continue
         rendering = renderer(drawn.scene, int(rng.integers(2**31)))
-        person = project_labels(drawn.scene.camera, drawn.keypoints, rendering)
+        person = project_labels(drawn.scene.camera, subject.keypoints, rendering)
         if (person.keypoints[:, 2] == 2).sum() >= LEAST_VISIBLE:
             pixels = photograph(rendering.colour, drawn.sensor, rng)
             return Sample(_label(settings, number, drawn, person, refused), pixels, drawn, rendering)
@@ -104,9 +112,16 @@ def make_sample(settings: Settings, number: int, body: BodyModel, renderer: Rend
     )
 
 
+def _subject(rng: np.random.Generator, settings: Settings, number: int, body: BodyModel, style: SceneStyle) -> Subject:
+    if settings.fitted is not None:
+        return settings.fitted.subject(number, body)
+    return draw_subject(rng, body, style)
+
+
 def _label(
     settings: Settings, number: int, drawn: DrawnScene, person: Person, refused: Mapping[str, int]
 ) -> LabelledImage:
+    subject = drawn.subject
     suffix = ".png" if drawn.sensor.jpeg_quality is None else ".jpg"
     person = replace(person, id=number + 1, keypoints=np.round(person.keypoints, 3))
     return LabelledImage(
@@ -116,40 +131,61 @@ def _label(
         height=settings.size[1],
         people=(person,),
         domain=Domain.SYNTHETIC,
-        posture=drawn.posture,
-        body_seed=drawn.body_seed,
+        posture=subject.posture,
+        subject=subject.origin,
+        body_seed=subject.body_seed,
         extras={
             "style": settings.style,
             "renderer": SCENE_STYLES[settings.style].renderer,
-            "age_months": None if drawn.years is None else round(12 * drawn.years, 1),
+            "age_months": None if subject.years is None else round(12 * subject.years, 1),
             REFUSED: dict(sorted(refused.items())),
             "scene": drawn.provenance,
         },
     )
 
 
-def write_sample(out: Path, settings: Settings, number: int, body: BodyModel, renderer: Renderer) -> None:
-    """Write the image of a number, its ground truth if that is kept, and last its label. Raises as its parts do."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """One image as it goes to the disk, or first over a network to the machine that has the disk."""
+
+    number: int
+    files: Mapping[str, bytes]  # by their path in the set's folder
+    label: LabelledImage
+
+
+def encode_sample(settings: Settings, number: int, body: BodyModel, renderer: Renderer) -> Encoded:
+    """The image of a number with all its files. Raises as :func:`make_sample`."""
     sample = make_sample(settings, number, body, renderer)
-    write_image(out / IMAGES / sample.label.file_name, sample.pixels, sample.drawn.sensor.jpeg_quality)
+    image = sample.label.file_name
+    files = {f"{IMAGES}/{image}": encode_image(sample.pixels, Path(image).suffix, sample.drawn.sensor.jpeg_quality)}
     if settings.keep_ground_truth:
-        write_bytes(out / TRUTH / f"{_name(number)}_mask.png", _png(_mask(sample.rendering)))
-        write_bytes(out / TRUTH / f"{_name(number)}_parts.png", _png(_parts(sample.rendering)))
-        write_bytes(out / TRUTH / f"{_name(number)}_depth.png", _png(_millimetres(sample.rendering)))
-        with atomic_write(out / TRUTH / f"{_name(number)}.npz") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **_ground_truth(sample))
-    write_coco(label_file(out, number), [sample.label])
+        shown = sample.rendering
+        pictures: dict[str, NDArray[np.uint8] | NDArray[np.uint16]] = {
+            "mask": _mask(shown), "parts": _parts(shown), "depth": _millimetres(shown),
+        }  # fmt: skip
+        files |= {f"{TRUTH}/{_name(number)}_{kind}.png": _png(pixels) for kind, pixels in pictures.items()}
+        stream = io.BytesIO()
+        np.savez_compressed(stream, allow_pickle=False, **_ground_truth(sample))
+        files[f"{TRUTH}/{_name(number)}.npz"] = stream.getvalue()
+    return Encoded(number, files, sample.label)
+
+
+def write_encoded(out: Path, encoded: Encoded) -> None:
+    """Write the files of an image and last its label, which says that the others are there."""
+    for name, data in encoded.files.items():
+        write_bytes(out / name, data)
+    write_coco(label_file(out, encoded.number), [encoded.label])
 
 
 def _ground_truth(sample: Sample) -> dict[str, Any]:
     """What is known of body and camera besides the image; metres, radians."""
-    camera, drawn = sample.drawn.scene.camera, sample.drawn
+    camera, subject = sample.drawn.scene.camera, sample.drawn.subject
     return {
-        "keypoints": drawn.keypoints,
-        "joints": drawn.joints,
-        "shape": drawn.shape,
-        "rotations": drawn.pose.rotations,
-        "translation": drawn.pose.translation,
+        "keypoints": subject.keypoints,
+        "joints": subject.joints,
+        "shape": subject.shape,
+        "rotations": subject.rotations,
+        "translation": subject.translation,
         "camera_focal": np.float64(camera.focal),
         "camera_principal": np.array(camera.principal),
         "camera_rotation": camera.rotation,

@@ -21,10 +21,9 @@ from fidip.synthesis.framing import View, draw_camera, draw_view
 from fidip.synthesis.people import draw_person
 from fidip.synthesis.pictures import UserPictures
 from fidip.synthesis.plausibility import Fault, draw_plausible_pose
-from fidip.synthesis.poses import Pose
 from fidip.synthesis.postures import POSTURE_NAMES, YEARS, Posture
 from fidip.synthesis.sensor import Sensor, draw_sensor
-from fidip.synthesis.surface import surface_of
+from fidip.synthesis.surface import Surface
 from fidip.synthesis.surroundings import Person, Surroundings, draw_lights, draw_surroundings
 from fidip.synthesis.world import Light, Scene
 
@@ -95,40 +94,71 @@ def at_ages(style: SceneStyle, months: tuple[float, float]) -> SceneStyle:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A posed body in the world before it is dressed, and what is known of it."""
+
+    shape: NDArray[np.float32]  # (S,)
+    rotations: NDArray[np.float32]  # (J, 3)
+    translation: NDArray[np.float32]  # (3,)
+    vertices: NDArray[np.float32]  # (V, 3)
+    joints: NDArray[np.float32]  # (J, 3)
+    keypoints: FloatArray  # (K, 3)
+    heading: float  # where its front points, as an angle in the plane of the floor
+    posture: str | None = None
+    years: float | None = None  # of age, where the body model knows it
+    body_seed: int | None = None
+    origin: str | None = None  # whose pose it is
+    refused: tuple[tuple[Fault, ...], ...] = ()  # what was wrong with the poses drawn before this one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DrawnScene:
-    """A scene, the sensor that is to photograph it, and what its labels are made from."""
+    """A scene, the sensor that is to photograph it, whom it shows and what was chosen."""
 
     scene: Scene
     sensor: Sensor
-    keypoints: FloatArray  # (K, 3) in the world
-    posture: str
-    years: float | None  # of age, where the body model knows it
-    body_seed: int
-    provenance: dict[str, Any]  # what was chosen, as plain JSON values
-    shape: NDArray[np.float32]  # (S,)
-    pose: Pose
-    vertices: NDArray[np.float32]  # (V, 3) of the bare body
-    joints: NDArray[np.float32]  # (J, 3)
-    refused: tuple[tuple[Fault, ...], ...]  # what was wrong with the poses drawn before this one
+    subject: Subject
+    provenance: dict[str, Any]  # plain JSON values
 
 
-def draw_scene(
-    rng: np.random.Generator, body: BodyModel, style: SceneStyle, size: Size, pictures: UserPictures = NO_PICTURES
-) -> DrawnScene:
-    """Draw one image's scene; ``size`` is (width, height), ``pictures`` are what the user adds to the asset bank."""
-    surface = surface_of(body)
-    bank = asset_bank(style.bank, surface, pictures)
+def draw_subject(rng: np.random.Generator, body: BodyModel, style: SceneStyle) -> Subject:
+    """Draw somebody of a style, in a plausible pose at rest on the floor."""
     body_seed = int(rng.integers(2**31))
     posture = list(style.postures)[int(rng.choice(len(style.postures), p=list(style.postures.values())))]
     shape, age = _draw_shape(np.random.default_rng(body_seed), body, style, posture)
     resting, refused = draw_plausible_pose(rng, posture, body, shape, style.population)
-    vertices, keypoints = resting.vertices, resting.keypoints.astype(np.float64)
+    keypoints = resting.keypoints.astype(np.float64)
+    return Subject(
+        shape=shape.numpy(),
+        rotations=resting.pose.rotations,
+        translation=resting.pose.translation,
+        vertices=resting.vertices,
+        joints=resting.joints,
+        keypoints=keypoints,
+        heading=_heading(keypoints),
+        posture=POSTURE_NAMES[posture],
+        years=age,
+        body_seed=body_seed,
+        refused=refused,
+    )
+
+
+def draw_scene(
+    rng: np.random.Generator, subject: Subject, surface: Surface, style: SceneStyle, size: Size,
+    pictures: UserPictures = NO_PICTURES,
+) -> DrawnScene:  # fmt: skip
+    """Draw one image's scene round somebody.
+
+    ``surface`` is that of the body, ``size`` is (width, height), ``pictures`` are what the user adds to the asset bank.
+    """
+    bank = asset_bank(style.bank, surface, pictures)
+    vertices = subject.vertices
     clothed = draw_person(rng, surface, style.population, vertices, bank)
     points = vertices[::15].astype(np.float64)  # enough to find the body's bounds
-    camera = draw_camera(rng, draw_view(rng, style.views), points, size, _heading(keypoints))
+    camera = draw_camera(rng, draw_view(rng, style.views), points, size, subject.heading)
     around, lights, ambient, sensor = Surroundings(), NO_LIGHTS, (1.0, 1.0, 1.0), Sensor.clean()
     if style.photographed:
-        person = Person(style.population, vertices, keypoints, points.min(0), points.max(0))
+        person = Person(style.population, vertices, subject.keypoints, points.min(0), points.max(0))
         around = draw_surroundings(rng, person, camera, bank, style.toys)
         lights, ambient = draw_lights(rng)
         sensor = draw_sensor(rng)
@@ -136,20 +166,8 @@ def draw_scene(
     background = _crop(rng, bank.pictures[picture], size)
     scene = Scene((*clothed.meshes, *around.meshes), camera, lights, ambient, background)
     choices = {**clothed.choices, **around.choices, "background": picture}
-    return DrawnScene(
-        scene=scene,
-        sensor=sensor,
-        keypoints=keypoints,
-        posture=POSTURE_NAMES[posture],
-        years=age,
-        body_seed=body_seed,
-        provenance={**choices, "bank": bank.name, "lights": len(lights), "camera": _camera_record(camera)},
-        shape=shape.numpy(),
-        pose=resting.pose,
-        vertices=vertices,
-        joints=resting.joints,
-        refused=refused,
-    )
+    provenance = {**choices, "bank": bank.name, "lights": len(lights), "camera": _camera_record(camera)}
+    return DrawnScene(scene, sensor, subject, provenance)
 
 
 def _draw_shape(

@@ -160,6 +160,10 @@ class AnnyBody(nn.Module):
         pair = first + generator.choice(last - first, 2, replace=False)
         return _between(shapes[pair], ages[pair], generator)[0], float(month / 12)
 
+    def shapes(self, population: Population) -> NDArray[np.float32]:  # (N, S)
+        """The shapes of the population's measured bodies, by age."""
+        return self._bank[population][0].copy()
+
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""
         chosen = [index for index, name in enumerate(self.bone_names) if name.startswith(prefixes)]
