@@ -339,3 +339,17 @@ def test_readers_see_whole_files_only(tmp_path):
             time.sleep(0.001)
     assert writer.returncode == 0
     assert files.read_json(path)[0] == 59
+
+
+def test_a_file_is_moved_once_and_over_nothing(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    assert files.move_file(tmp_path / "a", tmp_path / "new" / "deeper" / "a")
+    assert not files.move_file(tmp_path / "a", tmp_path / "new" / "deeper" / "a")
+    assert (tmp_path / "new" / "deeper" / "a").read_bytes() == b"1"
+    (tmp_path / "a").write_bytes(b"2")
+    with pytest.raises(StorageError, match="is in the way of"):
+        files.move_file(tmp_path / "a", tmp_path / "new" / "deeper" / "a")
+    assert (tmp_path / "new" / "deeper" / "a").read_bytes() == b"1"
+    with pytest.raises(StorageError, match="cannot be written"):
+        files.move_file(tmp_path / "a", tmp_path / "new" / "deeper" / "a" / "b")
+    assert (tmp_path / "a").read_bytes() == b"2"

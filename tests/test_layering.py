@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "fidip"
 
 LAYERS = (
-    {"synthesis", "data", "networks", "evaluation", "formats"},
+    {"synthesis", "data", "networks", "evaluation", "formats", "gallery"},
     {"training", "inference", "labelling"},
     {"recipes"},
     {"studies"},

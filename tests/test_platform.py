@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,39 @@ def test_windows_has_no_limits(monkeypatch):
     monkeypatch.setattr(platform, "WINDOWS", True)
     platform.limit_process(1, 1)
     assert len(bytearray(1 << 20)) == 1 << 20
+
+
+def test_a_locked_file_is_held_by_one_at_a_time_and_freed_by_the_end_of_its_holder(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    program = (
+        "import sys, time; from pathlib import Path; from fidip.platform import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path / "a"], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        held = threading.Event()
+
+        def wait():
+            with platform.locked(tmp_path / "a"):
+                held.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not held.wait(0.2)
+        assert (tmp_path / "a").read_bytes() == b"content"
+        holder.kill()
+        assert held.wait(10)
+        waiting.join()
+    with pytest.raises(FileNotFoundError), platform.locked(tmp_path / "b"):
+        pass
+
+
+def test_private_files_are_this_user_s_alone(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with platform.private_files():
+            (tmp_path / "a").write_bytes(b"")
+        (tmp_path / "b").write_bytes(b"")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o600, 0o644]

@@ -108,6 +108,29 @@ def write_bytes(path: Path | str, data: ReadableBuffer) -> None:
         stream.write(data)
 
 
+def move_file(source: Path | str, target: Path | str) -> bool:
+    """Rename a file to another folder of the same disk, atomically, making that folder if need be.
+
+    Returns whether there was anything to move: a file that is already there, and here no more, is left alone.
+
+    Raises:
+        StorageError: it cannot be moved, or another file has the name; that one is not replaced.
+    """
+    source, target = Path(source), Path(target)
+    try:
+        if not source.is_file():
+            return False
+        if target.exists():
+            raise StorageError(f"{target}: is in the way of {source}; move one of them to another place")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _replace(source, target)
+        _fsync_folder(target.parent)
+        _fsync_folder(source.parent)
+    except OSError as error:
+        raise storage_error(target, error) from error
+    return True
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write text atomically as UTF-8 with ``\\n`` ends of line on every system. Raises ``StorageError``."""
     write_bytes(path, text.encode("utf-8"))

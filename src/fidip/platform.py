@@ -73,6 +73,35 @@ def replace_file(source: Path, target: Path) -> None:
     return os.replace(source, target)  # noqa: PTH105
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file alone among the programs that ask for it here; others wait. The file must exist; it is not changed.
+
+    The lock goes with the process, however that ends. Raises ``OSError``.
+    """
+    with path.open("r+b" if WINDOWS else "rb") as stream:
+        if sys.platform == "win32":
+            import msvcrt
+
+            stream.seek(1 << 30)  # behind the content, which others may go on reading
+            msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Files made inside this block can be read by this user alone. Windows keeps to the rights of the folder."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def single_thread_environment() -> dict[str, str]:
     """Environment of a worker process that computes on one thread: results must not depend on their number."""
     libraries = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")

@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": Command("fidip.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
     "recipes": Command("fidip.cli.recipes:recipes", "List the experiments that train knows, with their numbers."),
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),
+    "gallery": Command("fidip.cli.gallery:gallery", "Show labelled images in a page; reject synthetic ones by hand."),
     "convert-body": Command("fidip.cli.convert_body:convert_body", "Convert your SMPL or SMIL file for synthesis."),
     "fit": Command("fidip.cli.fit:fit", "Fit infant bodies to 2-D poses."),
     "prior": Command("fidip.cli.prior:prior", "Learn a pose prior from fitted bodies."),
