@@ -35,7 +35,7 @@ IMAGES, LABELS, TRUTH = "images", "labels", "truth"
 REFUSED = "refused"
 """The field of an image that counts the draws before it, by what was wrong with them."""
 
-LEAST_VISIBLE, LEAST_IN_FRAME, TRIES = 8, 0.7, 20
+LEAST_VISIBLE, LEAST_IN_FRAME, TRIES = 6, 0.7, 20
 """A draw with fewer visible keypoints, or a smaller share of the body in the frame, is drawn anew, so often."""
 
 
