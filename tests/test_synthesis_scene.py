@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fidip.synthesis import appearance
+from fidip.synthesis import appearance, surroundings
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.labels import share_in_frame
 from fidip.synthesis.renderers.flat import render_flat
@@ -124,3 +125,35 @@ def test_toys_do_not_touch_the_body(drawn: dict[str, list[DrawnScene]]) -> None:
             if mesh.name in toys:
                 gaps = np.linalg.norm(scene.subject.vertices[::10, None, :2] - mesh.vertices[None, ::10, :2], axis=-1)
                 assert gaps.min() > 0
+
+
+def test_who_is_in_a_crib_lies_on_cloth_and_the_rest_of_the_scene_is_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "CRIB", 1.0)
+    for number in range(3):
+        scene = draw("infant-photo", number)
+        assert "crib" in names(scene)
+        assert scene.provenance["floor"] in surroundings.CRIB_FLOORS
+        crib = scene.scene.meshes[names(scene).index("crib")]
+        gaps = np.linalg.norm(scene.subject.vertices[::20, None, :2] - crib.vertices[None, ::6, :2], axis=-1)
+        assert gaps.min() > 0.02  # nobody lies in the bars
+    assert "crib" not in names(draw("adult-photo", 0))
+
+
+def test_a_hand_is_the_only_thing_before_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "HAND", 1.0)
+    scenes = [draw("infant-photo", number) for number in range(4)]
+    assert any("arm" in names(scene) for scene in scenes)
+    for scene in scenes:
+        assert scene.provenance.get("occluder") == ("hand" if "arm" in names(scene) else None)
+        assert "cover" not in names(scene)
+
+
+def test_at_night_one_lamp_shines_from_the_camera_and_the_sensor_is_infrared(monkeypatch: pytest.MonkeyPatch) -> None:
+    night = replace(SCENE_STYLES["infant-photo"], nights=1.0)
+    monkeypatch.setitem(SCENE_STYLES, "infant-photo", night)
+    scene = draw("infant-photo", 1)
+    (light,) = scene.scene.lights
+    towards = scene.scene.camera.position - scene.subject.vertices.mean(0)
+    assert np.dot(light.direction, towards / np.linalg.norm(towards)) > 0.99
+    assert scene.sensor.infrared
+    assert scene.provenance["night"] is True
