@@ -33,8 +33,9 @@ from fidip.files import write_json
 from fidip.skeleton import COCO_17
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.camera import Camera
+from fidip.synthesis.fit_bodies import CPU, FIT_BODIES
 from fidip.synthesis.fit_check import Measured, fit_faults
-from fidip.synthesis.fit_people import CPU, FIT_BODIES, Fit, Subject, fit_people, posed, subjects
+from fidip.synthesis.fit_people import Fit, Subject, fit_people, posed, subjects
 from fidip.synthesis.fits import Fits
 from fidip.synthesis.framing import View, draw_camera
 from fidip.synthesis.poses import draw_pose
