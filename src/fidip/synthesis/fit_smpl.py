@@ -142,9 +142,9 @@ class AxisAngleBody:
         self._head = [COCO_17.keypoints.index(name) for name in KEYPOINT_VERTICES]
         numbers = list(KEYPOINT_VERTICES.values())
         masses = body.keypoint_joints.cpu().double().numpy().copy()  # (K, J)
-        self._skin = self._tensor(body.skin[numbers].cpu())
+        self._skin = self._tensor(body.skin[numbers].cpu().numpy())
         masses[self._head] = body.skin[numbers].cpu().numpy()
-        self._pose_basis = self._tensor(body.pose_basis.view(len(JOINTS), 3, 3, -1, 3)[:, :, :, numbers].cpu())
+        self._pose_basis = self._tensor(body.pose_basis.view(len(JOINTS), 3, 3, -1, 3)[:, :, :, numbers].cpu().numpy())
         keypoints, carriers = np.nonzero(masses)
         of_head = np.flatnonzero(np.isin(keypoints, self._head))
         vertex = [self._head.index(k) for k in keypoints[of_head].tolist()]
