@@ -200,7 +200,7 @@ def body_of(file: str | None) -> Fittable | None:
         sys.path.append(str(Path(__file__).parents[1] / "tests"))
         from smpl_cases import fittable
 
-        return fittable()
+        return fittable(wrinkled=False)
     return None if file is None else Fittable.load("smpl", Path(file))
 
 
@@ -279,6 +279,9 @@ def main() -> None:
         for name, noise in (("noiseless", 0.0), ("noisy", NOISE)):
             found[name] = accuracy(drawn, noise, given.seed, other=body)
             print(name, found[name]["all"], flush=True)
+        if body is not None:
+            exaggerated = draw_bodies(given.count, given.seed, EXAGGERATED)
+            found["noisy_exaggerated"] = accuracy(exaggerated, NOISE, given.seed, other=body)
     report = {
         "machine": platform.platform(),
         "versions": {name: version(name) for name in ("fidip", "torch", "numpy")},

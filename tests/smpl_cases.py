@@ -27,8 +27,10 @@ def converted() -> dict[str, Any]:
 
 
 @cache
-def fittable() -> Fittable:
-    body = SmplBody(converted())
+def fittable(wrinkled: bool = True) -> Fittable:
+    """The forged body's blend shapes of poses are random, so that nothing may forget them: its skin wrinkles."""
+    arrays = converted()
+    body = SmplBody(arrays if wrinkled else arrays | {"pose_basis": np.zeros_like(arrays["pose_basis"])})
     return Fittable("smpl", body, AxisAngleBody(body, CPU, torch.float64))
 
 

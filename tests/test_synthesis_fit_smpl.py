@@ -14,7 +14,7 @@ from fidip.skeleton import COCO_17
 from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES, SmplBody
 from fidip.synthesis.bodies.smpl_files import BONES
 from fidip.synthesis.fit_bodies import CPU
-from fidip.synthesis.fit_check import MOST_POSE_ENERGY
+from fidip.synthesis.fit_check import MOST_POSE_ENERGY, Measured, fit_faults
 from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, AXIS_ANGLES, BENDING, AxisAngleBody, broad_prior
 from fidip.synthesis.fit_terms import Objective, Observed, State, Weights
 from fidip.synthesis.priors import PosePrior
@@ -89,6 +89,25 @@ def test_elbows_bend_forwards_and_knees_backwards(seen) -> None:
         pose[0, AXIS_ANGLE_NAMES.index(name)] = 0.6 * sign
         moved = seen.points(pose, torch.zeros(1, 10).double())[0][0, end] - still[end]
         assert (moved[1] < -0.01) if joint == "elbow" else (moved[1] > 0.01), name
+
+
+def test_parts_in_each_other_and_half_turns_are_reasons_against_a_fit() -> None:
+    """On a smooth skin, as real files have it."""
+    body = fittable(wrinkled=False)
+    none = torch.zeros(1, 10), torch.zeros(1, 3)
+    found = {}
+    for bent in (0.0, 0.9):
+        pose = np.zeros(P)
+        pose[[AXIS_ANGLE_NAMES.index("left_shoulder_y"), AXIS_ANGLE_NAMES.index("left_elbow_z")]] = bent, -1.3 * bent
+        rotations = body.seen.rotations(pose)
+        vertices = body.model(none[0], torch.from_numpy(rotations)[None], none[1]).vertices[0].numpy()
+        found[bent] = fit_faults((body.model, body.seen), rotations, vertices, Measured(0.0, 70.0, 1.0))
+    assert found[0.0] == ()
+    (reason,) = found[0.9]
+    assert reason.startswith("self-penetration: left_forearm")
+    rotations[BONES.index("neck"), 1] = 4.0
+    reasons = fit_faults((body.model, body.seen), rotations, vertices, Measured(0.0, 70.0, 1.0))
+    assert "joint limit: neck_y 229 degrees, limits -180 to 180" in reasons
 
 
 def test_a_mirror_shows_the_mirrored_pose(seen) -> None:
