@@ -8,6 +8,7 @@
     python benchmarks/fitting.py --poses POSES.json --json benchmarks/results/fitting_real.json
     python benchmarks/fitting.py --derivatives 64                                           # ours against autograd's
     python benchmarks/fitting.py --body-file forged --count 300 --json benchmarks/results/fitting_smpl.json
+    python benchmarks/fitting.py --body-file forged --poses POSES.json --json benchmarks/results/fitting_smpl_real.json
 
 Bodies take every infant posture, are seen from below to straight above, from all round, with any roll, and the fit is
 told neither focal length nor posture nor age. Noise is 2 px on a person whose size is 100 px, whatever its size here.
@@ -212,9 +213,9 @@ def reasons(records: list[Fit]) -> dict[str, int]:
     return found
 
 
-def of_file(path: Path) -> dict[str, Any]:
+def of_file(path: Path, body: Fittable | None) -> dict[str, Any]:
     people, unfit = subjects(read_coco(path))
-    _, records, seconds = fitted(people)
+    _, records, seconds = fitted(people, body=body)
     errors = np.array([record.reprojection_torso for record in records])
     for record in records:
         print(f"  {record.id:5} {record.reprojection_torso:6.1%}  {'; '.join(record.reasons) or 'plausible'}")
@@ -266,7 +267,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.poses:
-        found = {"poses": of_file(given.poses)}
+        found = {"poses": of_file(given.poses, body_of(given.body_file))}
     elif given.thresholds:
         found = {"count": given.thresholds, "seed": given.seed, "shares": thresholds(given.thresholds, given.seed)}
     elif given.left_out:
