@@ -7,17 +7,21 @@
     python benchmarks/fitting.py --left-out 300 --json benchmarks/results/fitting_left_out.json
     python benchmarks/fitting.py --poses POSES.json --json benchmarks/results/fitting_real.json
     python benchmarks/fitting.py --derivatives 64                                           # ours against autograd's
+    python benchmarks/fitting.py --body-file forged --count 300 --json benchmarks/results/fitting_smpl.json
+    python benchmarks/fitting.py --body-file forged --poses POSES.json --json benchmarks/results/fitting_smpl_real.json
 
 Bodies take every infant posture, are seen from below to straight above, from all round, with any roll, and the fit is
 told neither focal length nor posture nor age. Noise is 2 px on a person whose size is 100 px, whatever its size here.
 Times are of one thread. The shipped prior was learnt from the same sampler; ``--left-out`` fits each posture with a
-prior that was learnt from the others.
+prior that was learnt from the others. ``--body-file`` fits another body to the same infants: that of a converted SMPL
+or SMIL file, or the one that the tests forge of the bundled body's surface.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -33,8 +37,9 @@ from fidip.files import write_json
 from fidip.skeleton import COCO_17
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.camera import Camera
+from fidip.synthesis.fit_bodies import CPU, FIT_BODIES, Fittable
 from fidip.synthesis.fit_check import Measured, fit_faults
-from fidip.synthesis.fit_people import CPU, FIT_BODIES, Fit, Subject, fit_people, posed, subjects
+from fidip.synthesis.fit_people import Fit, Subject, fit_people, posed, subjects
 from fidip.synthesis.fits import Fits
 from fidip.synthesis.framing import View, draw_camera
 from fidip.synthesis.poses import draw_pose
@@ -107,18 +112,22 @@ def _subjects(pixels: list[np.ndarray]) -> list[Subject]:
     return found
 
 
-def fitted(people: list[Subject], prior: PosePrior | None = None) -> tuple[Fits, list[Fit], dict[str, float]]:
+def fitted(
+    people: list[Subject], prior: PosePrior | None = None, body: Fittable | None = None
+) -> tuple[Fits, list[Fit], dict[str, float]]:
     wall, cpu = time.perf_counter(), time.process_time()
-    fits, records = fit_people(people, prior=prior)
+    fits, records = fit_people(people, body=body or "anny", prior=prior)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     seconds = {"cpu_seconds_each": cpu / len(people), "wall_seconds_each": wall / len(people)}
     return fits, records, seconds | {"wall_seconds_each_fit_alone": records[0].seconds}
 
 
-def accuracy(drawn: list[Drawn], noise: float, seed: int, prior: PosePrior | None = None) -> dict[str, Any]:
+def accuracy(
+    drawn: list[Drawn], noise: float, seed: int, prior: PosePrior | None = None, other: Fittable | None = None
+) -> dict[str, Any]:
     people, sizes = as_subjects(drawn, noise, seed)
-    fits, records, seconds = fitted(people, prior)
-    body = AnnyBody.load()
+    fits, records, seconds = fitted(people, prior, other)
+    body = AnnyBody.load() if other is None else other.model
     reprojection, joints, aligned = np.zeros((3, len(drawn)))
     for i, true in enumerate(drawn):
         _, keypoints = posed(body, fits, i)
@@ -187,6 +196,15 @@ def thresholds(count: int, seed: int) -> dict[str, Any]:
     return shares
 
 
+def body_of(file: str | None) -> Fittable | None:
+    if file == "forged":
+        sys.path.append(str(Path(__file__).parents[1] / "tests"))
+        from smpl_cases import fittable
+
+        return fittable(wrinkled=False)
+    return None if file is None else Fittable.load("smpl", Path(file))
+
+
 def reasons(records: list[Fit]) -> dict[str, int]:
     found: dict[str, int] = {}
     for record in records:
@@ -195,9 +213,9 @@ def reasons(records: list[Fit]) -> dict[str, int]:
     return found
 
 
-def of_file(path: Path) -> dict[str, Any]:
+def of_file(path: Path, body: Fittable | None) -> dict[str, Any]:
     people, unfit = subjects(read_coco(path))
-    _, records, seconds = fitted(people)
+    _, records, seconds = fitted(people, body=body)
     errors = np.array([record.reprojection_torso for record in records])
     for record in records:
         print(f"  {record.id:5} {record.reprojection_torso:6.1%}  {'; '.join(record.reasons) or 'plausible'}")
@@ -244,11 +262,12 @@ def main() -> None:
     parser.add_argument("--thresholds", type=int, metavar="COUNT")
     parser.add_argument("--left-out", type=int, metavar="COUNT")
     parser.add_argument("--derivatives", type=int, metavar="COUNT")
+    parser.add_argument("--body-file", metavar="BODY.npz|forged")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.poses:
-        found = {"poses": of_file(given.poses)}
+        found = {"poses": of_file(given.poses, body_of(given.body_file))}
     elif given.thresholds:
         found = {"count": given.thresholds, "seed": given.seed, "shares": thresholds(given.thresholds, given.seed)}
     elif given.left_out:
@@ -256,11 +275,14 @@ def main() -> None:
     elif given.derivatives:
         found = {"bodies": given.derivatives, **derivatives(given.derivatives)}
     else:
-        drawn = draw_bodies(given.count, given.seed)
-        found = {"count": given.count, "seed": given.seed}
+        drawn, body = draw_bodies(given.count, given.seed), body_of(given.body_file)
+        found = {"count": given.count, "seed": given.seed, "body": given.body_file or "anny"}
         for name, noise in (("noiseless", 0.0), ("noisy", NOISE)):
-            found[name] = accuracy(drawn, noise, given.seed)
+            found[name] = accuracy(drawn, noise, given.seed, other=body)
             print(name, found[name]["all"], flush=True)
+        if body is not None:
+            exaggerated = draw_bodies(given.count, given.seed, EXAGGERATED)
+            found["noisy_exaggerated"] = accuracy(exaggerated, NOISE, given.seed, other=body)
     report = {
         "machine": platform.platform(),
         "versions": {name: version(name) for name in ("fidip", "torch", "numpy")},

@@ -10,7 +10,7 @@ import torch
 from fidip.cli import MISTAKE, SUCCESS, main
 from fidip.synthesis.anatomy import bone_rotations
 from fidip.synthesis.bodies.anny import AnnyBody
-from fidip.synthesis.fit_people import CPU, FIT_BODIES
+from fidip.synthesis.fit_bodies import CPU, FIT_BODIES
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits, write_fits
 from fidip.synthesis.postures import draw_angles
 from fidip.synthesis.priors import read_prior

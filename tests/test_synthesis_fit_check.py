@@ -8,8 +8,8 @@ import torch
 
 from fidip.synthesis.anatomy import bone_rotations
 from fidip.synthesis.bodies.anny import AnnyBody
+from fidip.synthesis.fit_bodies import CPU, FIT_BODIES
 from fidip.synthesis.fit_check import Measured, fit_faults
-from fidip.synthesis.fit_people import CPU, FIT_BODIES
 from fidip.synthesis.poses import draw_pose
 from fidip.synthesis.postures import POSTURES
 

@@ -11,7 +11,7 @@ import torch
 from fidip.errors import DataError, RecipeError
 from fidip.geometry import Size
 from fidip.synthesis.bodies.anny import AnnyBody
-from fidip.synthesis.fits import CAMERA_ROTATION, Fits, write_fits
+from fidip.synthesis.fits import CAMERA_ROTATION, Fits, read_fits, write_fits
 from fidip.synthesis.fitted import TURN, FittedBodies, as_fitted
 from fidip.synthesis.generate import generate
 from fidip.synthesis.poses import draw_pose
@@ -75,6 +75,13 @@ def test_other_folders_and_changed_files_are_named(folder: Path, tmp_path: Path)
     opened = replace(FittedBodies.open(folder, None, 1, None, 0), sha256="0" * 64)
     with pytest.raises(DataError, match="has changed"):
         opened.subject(0, AnnyBody.load())
+
+
+def test_fits_of_a_body_without_clothes_are_refused_before_anything_is_drawn(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "fits.json").write_bytes((folder / "fits.json").read_bytes())
+    write_fits(tmp_path / "fits.npz", replace(read_fits(folder / "fits.npz"), body="smpl"))
+    with pytest.raises(DataError, match=r"fits\.npz: body: fits of the body smpl; .* fit with --body anny"):
+        FittedBodies.open(tmp_path, None, 1, None, 0)
 
 
 def test_a_subject_is_the_fit_turned_about_its_root(folder: Path) -> None:

@@ -13,12 +13,12 @@ from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.fit_motions import MOTION_NAMES
 from fidip.synthesis.postures import POSTURES, draw_angles
 from fidip.synthesis.priors import (
+    ANATOMICAL,
     DEFAULT_PRIOR,
     LOOSEST,
     ShapePrior,
     default_prior,
     learn_prior,
-    mirror_poses,
     pose_vector,
     read_prior,
 )
@@ -51,7 +51,7 @@ def test_the_shipped_prior_knows_the_samplers_poses_and_their_mirror_images() ->
     poses = sampled(300)
     energies = default_prior().energy(poses)
     assert np.percentile(energies, 95) < 85
-    np.testing.assert_allclose(default_prior().energy(mirror_poses(poses)), energies, rtol=1e-5)
+    np.testing.assert_allclose(default_prior().energy(ANATOMICAL.mirrored(poses)), energies, rtol=1e-5)
     assert np.median(default_prior().energy(1.6 * poses)) > np.median(energies) + 40
     assert DEFAULT_PRIOR.stat().st_size < 150_000
 
@@ -71,8 +71,8 @@ def test_a_mixture_is_found_again() -> None:
 
 def test_a_mirror_image_twice_is_the_pose() -> None:
     poses = sampled(6)
-    mirrored = mirror_poses(poses)
-    np.testing.assert_array_equal(mirror_poses(mirrored), poses)
+    mirrored = ANATOMICAL.mirrored(poses)
+    np.testing.assert_array_equal(ANATOMICAL.mirrored(mirrored), poses)
     left, right = (MOTION_NAMES.index(f"{side}_knee_flexion") for side in ("left", "right"))
     np.testing.assert_array_equal(mirrored[:, left], poses[:, right])
     twist = MOTION_NAMES.index("neck_twist")

@@ -15,6 +15,7 @@ from fidip.errors import DataError, DataWarning, FidipError, RecipeError
 
 if TYPE_CHECKING:
     from fidip.images import RGBImage
+    from fidip.synthesis.bodies.protocol import BodyModel
     from fidip.synthesis.fit_people import Fit, FocalMode, Subject, Unfit
     from fidip.synthesis.fits import Fits
 
@@ -38,7 +39,8 @@ def fit(
     *,
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
-    body: Literal["anny"] = "anny",
+    body: Literal["anny", "smpl"] = "anny",
+    body_file: Annotated[Path | None, tyro.conf.arg(metavar="BODY.npz")] = None,
     focal: Annotated[str, tyro.conf.arg(metavar="PX|guess|optimise")] = "optimise",
     prior: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
@@ -53,10 +55,12 @@ def fit(
         poses: A COCO keypoint file; of an image only width and height are needed.
         out: A new folder.
         images: Where the images are. Without it they are looked for in images/ beside the file, and beside it.
-        body: The body model.
+        body: The body model: the bundled one, or an SMPL or SMIL body of yours.
+        body_file: Your body, converted with "fidip convert-body"; for --body smpl only.
         focal: The cameras' focal length in pixels; "guess" derives it from the size of the image, "optimise" starts
             there and finds it together with the body.
-        prior: A pose prior of "fidip prior" instead of the one that comes with fidip.
+        prior: A pose prior of "fidip prior" instead of the body's own; for --body smpl also the published gmm_08.pkl
+            and smil_pose_prior.pkl.
         device: Where to compute.
         json: Also write the summary to this file.
     """
@@ -65,22 +69,25 @@ def fit(
     from fidip.coco import read_coco
     from fidip.files import new_folder
     from fidip.networks.devices import find_device
+    from fidip.synthesis.fit_bodies import Fittable
     from fidip.synthesis.fit_people import fit_people, subjects
     from fidip.synthesis.fits import write_fits
-    from fidip.synthesis.priors import read_prior
+    from fidip.synthesis.published_priors import fitting_prior
 
     mode = parse_focal(focal)
     people, unfit = subjects(read_coco(poses))
     if not people:
         raise DataError(poses, "annotations", _nobody(unfit))
-    known = None if prior is None else read_prior(prior)
     place = find_device(device)
+    fittable = Fittable.load(body, body_file, place)
+    known = None if prior is None else fitting_prior(prior, fittable.seen)
     folder = new_folder(out)
     with bar("fitting", len(people)) as show:
-        fits, records = fit_people(people, body=body, focal=mode, prior=known, device=place, progress=show)
-    options = {"poses": poses.name, "body": body, "focal": mode, "prior": prior and prior.name, "device": device}
+        fits, records = fit_people(people, body=fittable, focal=mode, prior=known, device=place, progress=show)
+    names = {"poses": poses.name, "body_file": body_file and body_file.name, "prior": prior and prior.name}
+    options = names | {"body": body, "focal": mode, "device": device}
     write_fits(folder / FITS, fits)
-    _draw(folder, _Found(poses, images), people, (fits, records), unfit)
+    _draw(folder, _Found(poses, images), people, (fits, records), unfit, fittable.model)
     write_report(folder / RECORD, _record(options, records, unfit))
     summary = _summary(folder, records, unfit)
     print("\n".join(_lines(summary, unfit)))
@@ -114,16 +121,16 @@ def _draw(
     people: list[Subject],
     fitted: tuple[Fits, list[Fit]],
     unfit: list[Unfit],
+    body: BodyModel,
 ) -> None:
     from fidip.cli.progress import track
     from fidip.files import new_folder, write_text
     from fidip.images import write_image
-    from fidip.synthesis.bodies import BODY_MODELS
     from fidip.synthesis.fit_report import contact_sheet, draw_card
 
     overlays = new_folder(folder / OVERLAYS)
     fits, records = fitted
-    body, cards = BODY_MODELS[fits.body](), []
+    cards = []
     shown: tuple[int, RGBImage | None] = (-1, None)
     for index, subject in enumerate(track(people, "drawing")):
         if subject.image.id != shown[0] or index == 0:

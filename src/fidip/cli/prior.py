@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fidip.synthesis.priors import PoseSpace
+
 
 def prior(
     fits: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FITS...")],
@@ -47,11 +49,16 @@ def prior(
         raise RecipeError(f"--components {components}: between 1 and {MAX_COMPONENTS // 2} Gaussians")
     if seed < 0:
         raise RecipeError(f"--seed {seed}: a seed is 0 or more")
-    poses = np.concatenate([_poses(folder, all) for folder in fits])
+    spaces, parts = zip(*(_poses(folder, all) for folder in fits), strict=True)
+    for folder, space in zip(fits, spaces, strict=True):
+        if space.motions != spaces[0].motions:
+            problem = f"fits of another body than those in {fits[0]}"
+            raise DataError(folder / FITS, "body", f"{problem}; learn a prior for each body")
+    poses = np.concatenate(parts)
     if len(poses) < LEAST_POSES:
         kind = "" if all else "plausible "
         raise FidipError(f"{len(poses)} {kind}fits: a prior needs at least {LEAST_POSES}; fit more poses")
-    learnt = learn_prior(poses, components, seed)
+    learnt = learn_prior(poses, components, seed, spaces[0])
     learnt.save(out)
     print(f"{out}: {len(learnt.weights)} Gaussians, half of them mirror images, from {len(poses)} poses")
     write_report(json, {"out": out, "poses": len(poses), "components": len(learnt.weights), "weights": learnt.weights})
@@ -60,25 +67,18 @@ def prior(
 LEAST_POSES = 6
 
 
-def _poses(folder: Path, everything: bool) -> NDArray[np.float64]:  # (N, P)
-    """The poses of one folder's fits."""
-    import numpy as np
-    import torch
-
+def _poses(folder: Path, everything: bool) -> tuple[PoseSpace, NDArray[np.float64]]:  # (N, P)
+    """The poses of one folder's fits, and what their numbers are called."""
     from fidip.fields import Fields
     from fidip.files import read_json
-    from fidip.synthesis.fit_people import CPU, FIT_BODIES
+    from fidip.synthesis.fit_bodies import fitted_poses
     from fidip.synthesis.fits import read_fits
 
     file, record = folder / FITS, folder / RECORD
     fits = read_fits(file)
-    if fits.body not in FIT_BODIES:
-        raise DataError(file, "body", f"fits of a body {fits.body!r}; known are {', '.join(FIT_BODIES)}")
-    model, fitted = FIT_BODIES[fits.body](CPU, torch.float64)
-    fits.check(file, model)
-    poses = np.array([fitted.pose(rotations) for rotations in fits.rotations]).reshape(-1, len(fitted.motions))
+    space, poses = fitted_poses(fits, file)
     if everything:
-        return poses
+        return space, poses
     entries = Fields.of(record, "", read_json(record)).objects("fits")
     plausible = {fields.integer("id") for fields in entries if fields.flag("plausible")}
-    return poses[[id_ in plausible for id_ in fits.ids.tolist()]]
+    return space, poses[[id_ in plausible for id_ in fits.ids.tolist()]]

@@ -13,8 +13,11 @@ import torch
 from fidip.synthesis.fit_search import STARTS, starts
 from fidip.synthesis.fit_terms import Evaluation, Objective, Observed, State, Weights
 
-CHUNK, ACCELERATED_CHUNK = 32, 1024
-"""People fitted at once, on a CPU, which more would not make faster, and on other devices."""
+CHUNK = 32
+"""People fitted at once on a CPU, which more would not make faster."""
+
+ACCELERATED_NUMBERS = 1024 * 36**2
+"""On other devices: people times the square of a pose's numbers, for whose matrices there must be memory."""
 
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-6, 1e6
 EASED, STIFFENED = 0.3, 5.0
@@ -59,7 +62,7 @@ def fit(
     done: list[tuple[State, Evaluation]] = []
     count = 0
     device = observed.scale.device
-    chunk = CHUNK if device.type == "cpu" else ACCELERATED_CHUNK
+    chunk = CHUNK if device.type == "cpu" else ACCELERATED_NUMBERS // objective.means.shape[1] ** 2
     for rows in torch.split(torch.arange(len(observed), device=device), chunk):
         done.append(_fit_chunk(objective, observed.take(rows), free_focal, schedule))
         count += len(rows)

@@ -28,7 +28,8 @@ class FitBody(Protocol):
 
     motions: tuple[str, ...]  # P names of the pose vector's entries
     limits: torch.Tensor  # (P, 2) lowest and highest, radians
-    hinges: list[int]  # motions that must not go below zero
+    hinges: list[int]  # H motions of elbows and knees
+    bending: torch.Tensor  # (H,) +1 or −1: the direction in which they bend
     shape_size: int  # Z coefficients, standard deviations of the population
     prior: PosePrior  # the one that belongs to it, by which plausibility is judged
 
@@ -64,6 +65,7 @@ class AnatomicalBody:
         self.motions, self.hinges, self.shape_size, self.prior = MOTION_NAMES, HINGES, shape_size, default_prior()
         self._device, self._dtype = device, dtype
         self.limits = self._tensor(np.radians(list(MOTIONS.values())))
+        self.bending = self._tensor(np.ones(len(HINGES)))
         self._bone_names = body.bone_names
         self._chain(body)
         self._fold(body, prior)

@@ -17,17 +17,16 @@ from fidip.annotations import LabelledImage, Person
 from fidip.errors import RecipeError
 from fidip.geometry import box_around
 from fidip.skeleton import COCO_17
-from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.fit import fit
-from fidip.synthesis.fit_body import AnatomicalBody, FitBody
+from fidip.synthesis.fit_bodies import CPU, Fittable
+from fidip.synthesis.fit_body import FitBody
 from fidip.synthesis.fit_check import Measured, fit_faults
 from fidip.synthesis.fit_terms import Evaluation, Objective, Observed, State
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits
-from fidip.synthesis.priors import PosePrior, ShapePrior
+from fidip.synthesis.priors import PosePrior
 from fidip.synthesis.threads import single_thread
 
-CPU = torch.device("cpu")
 LEAST_LABELLED = 7
 """Keypoints without which a body is not determined even by the priors."""
 
@@ -40,24 +39,12 @@ LEAST_SPREAD = 0.1
 GUESSED_FOCAL = 1.1
 """Focal length over the longer side of the image: a field of view of 49 degrees, between a phone's and a monitor's."""
 
-SHAPE_SIZE = 8
-"""Directions of shape that are fitted: 99.9 % of the variance of what it does to the keypoints."""
-
 KEYPOINT_WEIGHTS = tuple(0.5 if name.endswith("hip") else 1.0 for name in COCO_17.keypoints)
 """γ: annotators place hips least precisely (COCO's OKS sigmas), and infants' lie under a diaper."""
 
 TORSO = [COCO_17.keypoints.index(f"{side}_{name}") for name in ("shoulder", "hip") for side in ("left", "right")]
 
 FocalMode = Literal["optimise", "guess"]
-
-
-def _anny(device: torch.device, dtype: torch.dtype) -> tuple[BodyModel, FitBody]:
-    body = AnnyBody.load()
-    return body, AnatomicalBody(body, ShapePrior.of_population(body), device, dtype, SHAPE_SIZE)
-
-
-FIT_BODIES: dict[str, Callable[[torch.device, torch.dtype], tuple[BodyModel, FitBody]]] = {"anny": _anny}
-"""Bodies that can be fitted: the model itself, and what the fit sees of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,31 +132,35 @@ def person_size(person: Person) -> float:
 def fit_people(
     people: Sequence[Subject],
     *,
-    body: str = "anny",
+    body: str | Fittable = "anny",
     focal: float | FocalMode = "optimise",
     prior: PosePrior | None = None,
     device: torch.device = CPU,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Fits, list[Fit]]:
-    """Fit a body of ``FIT_BODIES`` to people; nobody's result depends on the others or on their order.
+    """Fit a body to people: a bundled one by its name, or one that has been loaded for the same device.
+
+    Nobody's result depends on the others or on their order.
 
     ``focal`` is the cameras' focal length in pixels, or whether it is guessed from the size of the image
     (``GUESSED_FOCAL``), or found together with the body starting from that guess. Computation is in double precision
     where the device has it, and on one thread of the CPU, since the steps are small. Raises ``RecipeError`` for a prior
     over other motions than the body's.
     """
-    dtype = torch.float32 if device.type == "mps" else torch.float64
-    model, fitted = FIT_BODIES[body](device, dtype)
+    body = Fittable.load(body, device=device) if isinstance(body, str) else body
+    model, fitted = body.model, body.seen
     prior = prior or fitted.prior
     if prior.motions != fitted.motions:
-        raise RecipeError(f"the prior is over other motions than those of the body {body}; learn one from its fits")
+        raise RecipeError(
+            f"the prior is over other motions than those of the body {body.name}; learn one from its fits"
+        )
     objective = Objective(fitted, prior)
     start = time.perf_counter()
     with torch.no_grad(), single_thread():
-        observed = observe(people, focal, device, dtype)
+        observed = observe(people, focal, device, fitted.limits.dtype)
         state, reached = fit(objective, observed, free_focal=focal == "optimise", progress=progress)
         seconds = (time.perf_counter() - start) / max(len(people), 1)
-        fits = _collect(people, (body, model), fitted, state)
+        fits = _collect(people, body, state)
         unlikely = fitted.prior.energy(state.pose.cpu().double().numpy())
         return fits, _judge(people, (model, fitted), fits, _energies(state, reached, unlikely), seconds)
 
@@ -193,9 +184,9 @@ def observe(people: Sequence[Subject], focal: float | FocalMode, device: torch.d
     )
 
 
-def _collect(people: Sequence[Subject], named: tuple[str, BodyModel], fitted: FitBody, state: State) -> Fits:
+def _collect(people: Sequence[Subject], fittable: Fittable, state: State) -> Fits:
     """Bodies and cameras as everybody else knows them: the camera stands still, the body is before it."""
-    (name, body), N = named, len(people)
+    body, fitted, N = fittable.model, fittable.seen, len(people)
     to_world = torch.as_tensor(CAMERA_ROTATION.T.copy(), dtype=state.root.dtype, device=state.root.device)
     poses = state.pose.cpu().double().numpy()
     rotations = np.array([fitted.rotations(pose) for pose in poses], np.float32).reshape(N, len(body.bone_names), 3)
@@ -213,7 +204,7 @@ def _collect(people: Sequence[Subject], named: tuple[str, BodyModel], fitted: Fi
         camera_rotation=np.tile(CAMERA_ROTATION, (N, 1, 1)),
         camera_position=np.zeros((N, 3)),
         bone_names=body.bone_names,
-        body=name,
+        body=fittable.name,
     )
 
 

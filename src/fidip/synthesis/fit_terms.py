@@ -1,6 +1,7 @@
 """The terms of the fitting objective, each with its gradient and Gauss and Newton's matrix.
 
-The objective is that of SMPLify-X as FiDIP used it (the paper's section 4), in motions instead of axis angles::
+The objective is that of SMPLify-X as FiDIP used it (the paper's section 4), for the bundled body in motions instead of
+axis angles::
 
     E = data² Σ γ² [ρ(x − x′) + ρ(y − y′)] + pose² min_k [½ (θ − μ_k)ᵀ Σ_k⁻¹ (θ − μ_k) − log g_k]
         + shape² |β|² + bend Σ exp(−2 flexion) + limits² Σ overshoot² + focal² (log f − log f₀)²
@@ -132,8 +133,8 @@ class Objective:
         gradient[:, :P] += pose_gradient
         matrix[:, :P, :P] += pose_matrix
         diagonal = torch.zeros_like(gradient)
-        hinged = weights.bend * torch.exp(-2 * state.pose[:, self.body.hinges])
-        gradient[:, self.body.hinges] -= 2 * hinged
+        hinged = weights.bend * torch.exp(-2 * self.body.bending * state.pose[:, self.body.hinges])
+        gradient[:, self.body.hinges] -= 2 * self.body.bending * hinged
         diagonal[:, self.body.hinges] += 4 * hinged
         over = overshoot(state.pose, self.body.limits)
         gradient[:, :P] += 2 * weights.limits**2 * over

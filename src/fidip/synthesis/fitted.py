@@ -24,6 +24,9 @@ from fidip.synthesis.scene import SceneStyle, Subject
 TURN = np.array([1.0, -1.0, -1.0]) * np.pi / 11
 """From one image of a body to the next, added to the root's axis-angle components as in the published renderer."""
 
+DRESSED = "anny"
+"""The body that clothes, hair and skin are made for."""
+
 AS_FITTED = View(weight=1.0, elevation=(-8, 8), azimuth=(-8, 8), roll=(0, 0))
 """From where the fit's camera stood: upright in the picture is upright in the world."""
 
@@ -47,11 +50,15 @@ class FittedBodies:
         """Choose ``select`` plausible fits (``None``: all), ``rotations`` turns of each, ``keep`` images of these.
 
         Raises:
-            DataError: the folder is not one of ``fidip fit``.
+            DataError: the folder is not one of ``fidip fit``, or its bodies are others than the scenes can show.
             RecipeError: there are too few plausible fits, or fewer images than are to be kept.
         """
         file = folder / "fits.npz"
-        fits, plausible = read_fits(file), _plausible(folder / "fits.json")
+        fits = read_fits(file)
+        if fits.body != DRESSED:
+            problem = f"fits of the body {fits.body}; images are made of the body {DRESSED} alone, the one with clothes"
+            raise DataError(file, "body", f"{problem}: fit with --body {DRESSED}")
+        plausible = _plausible(folder / "fits.json")
         rows = np.flatnonzero([plausible.get(int(one), False) for one in fits.ids])
         wanted = len(rows) if select is None else select
         if not 1 <= wanted <= len(rows):

@@ -1,7 +1,7 @@
 """What is known of infants' poses and shapes before a picture is seen: a mixture of Gaussians, and one Gaussian.
 
-The pose prior of the bundled body lives in its joints' motions (radians, ``MOTION_NAMES``). The one that comes with the
-package is learnt from the sampler's poses by ``benchmarks/build_pose_prior.py``; others are learnt from fits.
+A pose prior lives in the numbers by which its body is posed (``PoseSpace``, radians): motions of joints for the bundled
+body, whose prior is learnt from the sampler's poses by ``benchmarks/build_pose_prior.py``. Others are learnt from fits.
 """
 
 from __future__ import annotations
@@ -31,6 +31,19 @@ LOOSEST = math.radians(4.0)
 MAX_COMPONENTS = 256
 LEAST_PER_COMPONENT = 12
 """Poses, their mirror images counted, that a component must have to itself on average."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseSpace:
+    """What the numbers of a pose vector are called, and what a mirror makes of them."""
+
+    motions: tuple[str, ...]  # P names
+    places: NDArray[np.intp]  # (P,) whose number each becomes
+    signs: Array  # (P,) +1 or −1
+
+    def mirrored(self, poses: Array) -> Array:  # (..., P) -> (..., P)
+        """The poses as a mirror shows them."""
+        return np.asarray(poses[..., self.places] * self.signs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +118,16 @@ class ShapePrior:
         return np.asarray((root @ towards[:, :count]).T)
 
 
-def learn_prior(poses: Array, components: int, seed: int = 0) -> PosePrior:  # (N, P) radians
+_MARKED = mirrored({name: float(place + 1) for place, name in enumerate(MOTION_NAMES)})
+ANATOMICAL = PoseSpace(
+    MOTION_NAMES,
+    np.array([abs(int(_MARKED[name])) - 1 for name in MOTION_NAMES]),
+    np.array([math.copysign(1, _MARKED[name]) for name in MOTION_NAMES]),
+)
+"""The bundled body's motions."""
+
+
+def learn_prior(poses: Array, components: int, seed: int = 0, space: PoseSpace = ANATOMICAL) -> PosePrior:  # (N, P)
     """A mixture for poses and their mirror images: at most ``components`` Gaussians, and the mirror image of each.
 
     Covariances are shrunk towards their diagonal by P / (P + n), with n the poses of a component, and loosened by
@@ -117,7 +139,7 @@ def learn_prior(poses: Array, components: int, seed: int = 0) -> PosePrior:  # (
 
     if len(poses) < 2:
         raise ValueError(f"a prior needs at least two poses, found {len(poses)}")
-    both = np.concatenate([poses, mirror_poses(poses)])
+    both = np.concatenate([poses, space.mirrored(poses)])
     components = max(1, min(components, len(both) // LEAST_PER_COMPONENT))
     mixture = GaussianMixture(components, reg_covar=LOOSEST**2, random_state=seed, max_iter=300)
     with warnings.catch_warnings():
@@ -127,23 +149,13 @@ def learn_prior(poses: Array, components: int, seed: int = 0) -> PosePrior:  # (
     share = (P / (P + counts))[:, None, None]
     covariances = (1 - share) * mixture.covariances_ + share * (mixture.covariances_ * np.eye(P))
     covariances = (covariances + covariances.swapaxes(1, 2)) / 2
-    turned = mirror_poses(mirror_poses(covariances).swapaxes(1, 2))  # rows and columns
+    turned = space.mirrored(space.mirrored(covariances).swapaxes(1, 2))  # rows and columns
     return PosePrior(
-        MOTION_NAMES,
-        np.concatenate([mixture.means_, mirror_poses(mixture.means_)]),
+        space.motions,
+        np.concatenate([mixture.means_, space.mirrored(mixture.means_)]),
         np.concatenate([covariances, turned]),
         np.tile(mixture.weights_ / 2, 2),
     )
-
-
-def mirror_poses(poses: Array) -> Array:  # (..., P) -> (..., P)
-    """The poses as a mirror shows them."""
-    return np.asarray(poses[..., MIRROR_PLACES] * MIRROR_SIGNS)
-
-
-_MARKED = mirrored({name: float(place + 1) for place, name in enumerate(MOTION_NAMES)})
-MIRROR_PLACES = np.array([abs(int(_MARKED[name])) - 1 for name in MOTION_NAMES])
-MIRROR_SIGNS = np.array([math.copysign(1, _MARKED[name]) for name in MOTION_NAMES])
 
 
 def pose_vector(angles: dict[str, float]) -> Array:  # (P,)

@@ -1,4 +1,4 @@
-"""Pose priors as they are published beside SMPL and SMIL: read as data, checked, given as plain arrays.
+"""Pose priors as they are published beside SMPL and SMIL: read as data, checked, given as plain arrays or as a prior.
 
 Poses are SMPL's: axis-angle of the 23 joints below the root, in radians, one after the other, about the file's own axes
 (y up, face along +z). :func:`to_our_axes` turns them.
@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 
 from fidip.annotations import FloatArray
 from fidip.errors import DataError
+from fidip.files import unreadable
 from fidip.pickles import read_pickle
 from fidip.synthesis.bodies.smpl_files import AXES
+from fidip.synthesis.fit_body import FitBody
+from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES
+from fidip.synthesis.priors import PosePrior, read_prior
 
 POSE = 69
 """Numbers in a pose without the root."""
@@ -87,9 +91,54 @@ def read_mahalanobis(path: Path | str) -> MahalanobisFile:
     return MahalanobisFile(mean.ravel(), _numbers(path, "prec", stored["prec"], (POSE, POSE)), value)
 
 
+def published_prior(path: Path | str) -> PosePrior:
+    """A published file as a prior over ``AXIS_ANGLE_NAMES``: which of the two it is, the class in its first bytes says.
+
+    SMIL's is taken as its authors' class takes it, whose residual is (θ − μ) · prec: the precision matrix is
+    prec · precᵀ. Raises ``DataError`` as :func:`read_mixture` and :func:`read_mahalanobis` do, and where ``prec`` has
+    no inverse.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            beginning = stream.read(1024)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if MAHALANOBIS.rpartition(".")[2].encode() in beginning:
+        stored = read_mahalanobis(path)
+        means, covariances, weights = stored.mean[None], _covariance(path, stored.precision)[None], np.ones(1)
+    else:
+        mixture = read_mixture(path)
+        means, covariances, weights = mixture.means, mixture.covariances, mixture.weights
+    rows = to_our_axes(covariances)  # Σ Tᵀ
+    turned = to_our_axes(rows.swapaxes(1, 2))
+    try:
+        return PosePrior(AXIS_ANGLE_NAMES, to_our_axes(means), (turned + turned.swapaxes(1, 2)) / 2, weights)
+    except ValueError as error:
+        raise DataError(path, "", f"not a usable pose prior: {error}") from error
+
+
+def fitting_prior(path: Path | str, body: FitBody) -> PosePrior:
+    """A prior for fitting a body: a published pickle, or an npz of ``fidip prior``.
+
+    Raises ``DataError`` for anything else, or where it is over other numbers than those of the body's poses.
+    """
+    prior = published_prior(path) if Path(path).suffix in (".pkl", ".pickle") else read_prior(path)
+    if prior.motions != body.motions:
+        sizes = f"{len(prior.motions)} numbers ({prior.motions[0]}, …), the body's poses are {len(body.motions)}"
+        raise DataError(path, "motions", f"over {sizes} ({body.motions[0]}, …); learn a prior from fits of this body")
+    return prior
+
+
 def to_our_axes(poses: FloatArray) -> FloatArray:  # (..., 69) -> (..., 69)
     """Poses about the files' axes as poses about this package's (z up, face along −y)."""
     return np.asarray((poses.reshape(*poses.shape[:-1], -1, 3) @ AXES.T).reshape(poses.shape))
+
+
+def _covariance(path: Path | str, factor: FloatArray) -> FloatArray:  # (69, 69) -> (69, 69)
+    if np.linalg.matrix_rank(factor) < len(factor):
+        raise DataError(path, "prec", "has no inverse, so that some poses cost nothing; the file is damaged")
+    inverse = np.linalg.inv(factor)
+    return np.asarray(inverse.T @ inverse)
 
 
 def _numbers(path: Path | str, name: str, value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:

@@ -27,13 +27,18 @@ def load_body(name: str, file: Path | None = None) -> BodyModel:
         RecipeError: there is no such body, its file is missing, or it takes none.
         DataError: the file is no converted body.
     """
+    check_body(name, file)
+    return BODY_MODELS[name]() if file is None else BODY_MODELS[name](file)
+
+
+def check_body(name: str, file: Path | None) -> None:
+    """Raise ``RecipeError`` where there is no such body, its file is missing, or it takes none."""
     if name not in BODY_MODELS:
         raise RecipeError(f"no body '{name}'; choose one of {', '.join(BODY_MODELS)}")
     if name in OF_A_FILE and file is None:
         raise RecipeError(f"the body {name} needs a file: convert yours with fidip convert-body and name the result")
     if name not in OF_A_FILE and file is not None:
         raise RecipeError(f"the body {name} is bundled and takes no file ({file}); leave it out")
-    return BODY_MODELS[name]() if file is None else BODY_MODELS[name](file)
 
 
 def check_texture_layout(body: BodyModel, textures: Path) -> None:

@@ -1,0 +1,65 @@
+"""The forged body, converted, in poses of known keypoints, and what an annotator of their pictures would write."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from body_files import humanoid
+from fidip.annotations import LabelledImage, Person
+from fidip.synthesis.bodies.smpl import SmplBody
+from fidip.synthesis.bodies.smpl_files import FORMAT, _plain_layout, body_arrays
+from fidip.synthesis.fit_bodies import CPU, Fittable
+from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, BENDING, AxisAngleBody, broad_prior
+from fidip.synthesis.framing import View, draw_camera
+from fitting_cases import SIZE, Case
+
+
+@cache
+def converted() -> dict[str, Any]:
+    arrays = body_arrays(humanoid(), "forged")
+    named = {"source_sha256": np.array("0" * 64), "fidip_body": np.array(FORMAT)}
+    return arrays | _plain_layout(arrays) | named
+
+
+@cache
+def fittable(wrinkled: bool = True) -> Fittable:
+    """The forged body's blend shapes of poses are random, so that nothing may forget them: its skin wrinkles."""
+    arrays = converted()
+    body = SmplBody(arrays if wrinkled else arrays | {"pose_basis": np.zeros_like(arrays["pose_basis"])})
+    return Fittable("smpl", body, AxisAngleBody(body, CPU, torch.float64))
+
+
+def write_body(file: Path) -> Path:
+    np.savez(file, **converted())
+    return file
+
+
+def some_poses(seed: int, count: int) -> np.ndarray:  # (count, 69)
+    """Poses out of the broad prior's middle, elbows and knees bent as they bend."""
+    spread = np.sqrt(np.diag(broad_prior().covariances[0]))
+    poses = 0.7 * spread * np.random.default_rng(seed).standard_normal((count, len(spread)))
+    for name, sign in BENDING.items():
+        index = AXIS_ANGLE_NAMES.index(name)
+        poses[:, index] = sign * np.abs(poses[:, index])
+    return poses
+
+
+def smpl_cases(count: int, seed: int = 0) -> list[Case]:
+    """Bodies of the file's own shapes, seen from anywhere with any roll, without noise."""
+    body, found = fittable(), []
+    for number, pose in enumerate(some_poses(seed, count), start=1):
+        generator = np.random.default_rng([seed, number])
+        shape = body.model.draw_shape(generator, "infant")[None]
+        rotations = torch.from_numpy(body.seen.rotations(pose))[None]
+        posed = body.model(shape, rotations, torch.tensor([[0.0, 0.0, 0.5]]))
+        camera = draw_camera(generator, View(1.0, elevation=(5, 89)), posed.vertices[0, ::15].numpy(), SIZE)
+        keypoints = posed.keypoints[0].numpy().astype(np.float64)
+        labels = np.concatenate([camera.project(keypoints)[:, :2], np.full((17, 1), 2.0)], 1)
+        image = LabelledImage(number, f"{number}.png", *SIZE, people=(Person(labels, id=10 * number),))
+        found.append(Case("supine", camera.to_camera(keypoints), camera, image))
+    return found
