@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fidip.synthesis.fit_people import Fit, FocalMode, Subject, Unfit
     from fidip.synthesis.fits import Fits
 
-OVERLAYS, FITS, PAGE, RECORD = "overlays", "fits.npz", "index.html", "fits.json"
-"""What the folder receives, in this order: the record comes last, so that a folder with it is whole."""
+OVERLAYS, PAGE = "overlays", "index.html"
+"""What the folder receives beside the fits; the record comes last, so that a folder with it is whole."""
 
 
 FOCALS = (1.0, 1e6)
@@ -71,7 +71,7 @@ def fit(
     from fidip.networks.devices import find_device
     from fidip.synthesis.fit_bodies import Fittable
     from fidip.synthesis.fit_people import fit_people, subjects
-    from fidip.synthesis.fits import write_fits
+    from fidip.synthesis.fits import FITS, RECORD, write_fits
     from fidip.synthesis.published_priors import fitting_prior
 
     mode = parse_focal(focal)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from fidip.cli.fit import FITS, RECORD
 from fidip.errors import DataError, FidipError, RecipeError
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ def prior(
     import numpy as np
 
     from fidip.cli.output import write_report
+    from fidip.synthesis.fits import FITS
     from fidip.synthesis.priors import MAX_COMPONENTS, learn_prior
 
     if not fits:
@@ -72,7 +72,7 @@ def _poses(folder: Path, everything: bool) -> tuple[PoseSpace, NDArray[np.float6
     from fidip.fields import Fields
     from fidip.files import read_json
     from fidip.synthesis.fit_bodies import fitted_poses
-    from fidip.synthesis.fits import read_fits
+    from fidip.synthesis.fits import FITS, RECORD, read_fits
 
     file, record = folder / FITS, folder / RECORD
     fits = read_fits(file)

@@ -18,7 +18,10 @@ CAMERA_ROTATION = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """World -> camera of every fit: the picture's up is the world's z, the camera stands at the origin and looks along y.
 Where gravity points is not known from keypoints."""
 
-WHAT = "the fits.npz of fidip fit"
+FITS, RECORD = "fits.npz", "fits.json"
+"""What ``fidip fit`` leaves in its folder: the bodies as arrays, and what is said of each."""
+
+WHAT = f"the {FITS} of fidip fit"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ import torch
 from fidip.errors import DataError, RecipeError
 from fidip.files import read_json, sha256_of
 from fidip.synthesis.bodies.protocol import BodyModel
-from fidip.synthesis.fits import Fits, read_fits
+from fidip.synthesis.fits import FITS, RECORD, Fits, read_fits
 from fidip.synthesis.framing import View
 from fidip.synthesis.scene import SceneStyle, Subject
 
@@ -53,12 +53,12 @@ class FittedBodies:
             DataError: the folder is not one of ``fidip fit``, or its bodies are others than the scenes can show.
             RecipeError: there are too few plausible fits, or fewer images than are to be kept.
         """
-        file = folder / "fits.npz"
+        file = folder / FITS
         fits = read_fits(file)
         if fits.body != DRESSED:
             problem = f"fits of the body {fits.body}; images are made of the body {DRESSED} alone, the one with clothes"
             raise DataError(file, "body", f"{problem}: fit with --body {DRESSED}")
-        plausible = _plausible(folder / "fits.json")
+        plausible = _plausible(folder / RECORD)
         rows = np.flatnonzero([plausible.get(int(one), False) for one in fits.ids])
         wanted = len(rows) if select is None else select
         if not 1 <= wanted <= len(rows):

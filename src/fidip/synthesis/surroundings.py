@@ -58,6 +58,7 @@ CRIB, HAND = 0.14, 0.14
 """How often an infant lies or sits in a crib, and how often somebody's hand is at it."""
 
 CRIB_FLOORS = ("sheet", "quilt")
+"""Cloth already: nobody spreads a blanket on it."""
 
 
 def draw_surroundings(
@@ -75,7 +76,7 @@ def draw_surroundings(
     ground = bank.floors[fitting[int(rng.integers(len(fitting)))]]
     around.choices["floor"] = ground.kind
     around.meshes.append(props.floor(rng, ground, 2.5 if infant else 9.0))
-    if infant and ground.kind not in ("sheet", "quilt") and rng.random() < 0.5:
+    if infant and ground.kind not in CRIB_FLOORS and rng.random() < 0.5:
         around.meshes.append(
             props.blanket(rng, _cloth(rng, bank), person.middle, float((person.high - person.low)[:2].max()))
         )
