@@ -20,8 +20,10 @@ import torch
 from fidip.files import write_json
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.protocol import Population
-from fidip.synthesis.plausibility import check_resting, reasons
-from fidip.synthesis.poses import draw_pose, rest_on_floor
+from fidip.synthesis.habits import draw_habit
+from fidip.synthesis.mending import lay_down
+from fidip.synthesis.plausibility import reasons
+from fidip.synthesis.poses import draw_pose
 from fidip.synthesis.postures import POSTURES, YEARS, Posture
 
 EXAGGERATION = np.float32(1.6)
@@ -32,10 +34,11 @@ def share(body: AnnyBody, population: Population, posture: Posture, count: int, 
     generator, refused = np.random.default_rng(0), []
     for _ in range(count):
         shape = body.draw_shape(generator, population, YEARS.get((population, posture)))
-        pose = draw_pose(generator, posture, body, population)
+        pose = draw_habit(generator, body, shape, draw_pose(generator, posture, body, population))
         rotations = pose.rotations * stretch
         rotations[0] = pose.rotations[0]
-        if faults := check_resting(body, rest_on_floor(body, shape, replace(pose, rotations=rotations))):
+        _, faults = lay_down(body, shape, replace(pose, rotations=rotations))
+        if faults:
             refused.append(faults)
     return {
         "pass": round(1 - len(refused) / count, 3),

@@ -9,17 +9,15 @@ from scipy.spatial import cKDTree
 
 from fidip.synthesis.anatomy import bone_rotations
 from fidip.synthesis.bodies.anny import AnnyBody
-from fidip.synthesis.bodies.protocol import PARTS, Population
+from fidip.synthesis.bodies.protocol import PARTS
 from fidip.synthesis.plausibility import (
     Fault,
     check_pose,
-    check_resting,
-    draw_plausible_pose,
     joint_faults,
     penetration_faults,
     reasons,
 )
-from fidip.synthesis.poses import Pose, Posture, draw_pose, rest_on_floor
+from fidip.synthesis.poses import Pose, rest_on_floor
 
 
 @pytest.fixture(scope="module")
@@ -121,35 +119,15 @@ def test_a_body_in_the_floor_and_one_that_falls_over_are_refused(body: AnnyBody,
     assert "out of balance" in [fault.check for fault in check_pose(body, leant.pose, leant.vertices)]
 
 
-@pytest.mark.parametrize(("population", "posture"), [("infant", "supine"), ("infant", "sitting"), ("adult", "walking")])
-def test_plausible_poses_pass_their_own_checks(body: AnnyBody, population: Population, posture: Posture) -> None:
-    for seed in range(2):
-        generator = np.random.default_rng(seed)
-        shape = body.draw_shape(generator, population)
-        drawn, refused = draw_plausible_pose(generator, posture, body, shape, population)
-        assert check_resting(body, drawn) == ()
-        assert all(faults for faults in refused)
-        assert (drawn.pose.posture, drawn.pose.population) == (posture, population)
-
-
-def test_most_draws_pass_and_exaggerated_ones_do_not(body: AnnyBody) -> None:
-    generator = np.random.default_rng(0)
-    passed = refused = 0
-    for _ in range(8):
-        shape = body.draw_shape(generator, "infant")
-        drawn = draw_pose(generator, "supine", body)
-        wild = drawn.rotations * np.float32(1.6)
-        wild[0] = drawn.rotations[0]
-        passed += not check_resting(body, rest_on_floor(body, shape, drawn))
-        refused += bool(check_resting(body, rest_on_floor(body, shape, replace(drawn, rotations=wild))))
-    assert passed >= 6
-    assert refused >= 6
-
-
-def test_a_hopeless_body_ends_with_the_reasons(body: AnnyBody) -> None:
-    giant = body.draw_shape(np.random.default_rng(0), "infant") * 6
-    with pytest.raises(RuntimeError, match=r"none of 2 side poses of an infant is plausible: \{'"):
-        draw_plausible_pose(np.random.default_rng(0), "side", body, giant, attempts=2)
+def test_who_stands_on_toes_is_off_its_soles(body: AnnyBody, shape: torch.Tensor) -> None:
+    flat, vertices = standing(body, shape, {})
+    assert check_pose(body, flat, vertices) == ()
+    tiptoe, vertices = standing(body, shape, {f"{side}_ankle_flexion": 45.0 for side in ("left", "right")})
+    assert "off its soles" in [fault.check for fault in check_pose(body, tiptoe, vertices)]
+    one, vertices = standing(body, shape, {"left_ankle_flexion": 45.0, "left_knee_flexion": 60.0})
+    assert "off its soles" in [fault.check for fault in check_pose(body, one, vertices)]
+    walking = replace(one, posture="walking")
+    assert "off its soles" not in [fault.check for fault in check_pose(body, walking, vertices)]
 
 
 def test_reasons_count_each_draw_once() -> None:

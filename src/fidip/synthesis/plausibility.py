@@ -12,32 +12,30 @@ from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.spatial import ConvexHull, cKDTree
 
 from fidip.synthesis.anatomy import MOTIONS, joint_angles
 from fidip.synthesis.bodies.protocol import ADJACENT_PARTS, PARTS, BodyModel, Population
-from fidip.synthesis.poses import (
-    SETTLED,
-    Pose,
-    Posture,
-    Resting,
-    area_vectors,
-    centre_of_mass,
-    draw_pose,
-    rest_on_floor,
-)
+from fidip.synthesis.poses import SETTLED, Pose, Posture, Resting, area_vectors, centre_of_mass
 from fidip.synthesis.surface import incidence, vertex_normals
 
-Check = Literal["joint limit", "self-penetration", "below the floor", "out of balance"]
+Check = Literal["joint limit", "self-penetration", "below the floor", "out of balance", "off its soles"]
 
 SLACK_DEGREES = 2.0  # rounding of what was drawn at a limit
 DEEPEST_SHARE = 0.012  # of the stature: flesh gives that much where two parts of the body press
 SUNKEN_SHARE = 0.03  # of the stature: what may lie below the floor, as on a mattress
 FREE_STANDING: frozenset[tuple[Population, Posture]] = frozenset({("adult", "standing")})
 """Who must keep the centre of mass over the soles; an infant is held, a stride falls forwards, the rest are laid."""
+
+
+SOLES: dict[Posture, int] = {"standing": 2, "walking": 1}
+"""How many feet are flat on the floor."""
+
+SOLE_SHARE = 0.012  # of the stature: skin so near the floor is a sole's
+FLAT = 0.36
+"""Of a foot's skin on the floor when it stands flat: 0.37 to 0.48 where the ankle is level, less on toes or edges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +47,6 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.check}: {self.detail}"
-
-
-def draw_plausible_pose(
-    generator: np.random.Generator,
-    posture: Posture,
-    body: BodyModel,
-    shape: torch.Tensor,  # (S,)
-    population: Population = "infant",
-    attempts: int = 50,
-) -> tuple[Resting, tuple[tuple[Fault, ...], ...]]:  # and the faults of every draw that was refused before it
-    """Draw poses of a posture, lay each on the floor, and keep the first that passes.
-
-    Raises ``RuntimeError`` with a count of the reasons where none of ``attempts`` passes.
-    """
-    refused: list[tuple[Fault, ...]] = []
-    for _ in range(attempts):
-        resting = rest_on_floor(body, shape, draw_pose(generator, posture, body, population))
-        faults = check_resting(body, resting)
-        if not faults:
-            return resting, tuple(refused)
-        refused.append(faults)
-    raise RuntimeError(f"none of {attempts} {posture} poses of an {population} is plausible: {reasons(refused)}")
 
 
 def check_resting(body: BodyModel, resting: Resting) -> tuple[Fault, ...]:
@@ -89,6 +65,7 @@ def check_pose(
         *joint_faults(pose.rotations, body.bone_names),
         *penetration_faults(body, vertices, DEEPEST_SHARE * length),
         *_floor_faults(vertices, SUNKEN_SHARE * length),
+        *_sole_faults(body, pose, vertices, SOLE_SHARE * length),
         *(_balance_faults(body, vertices) if (pose.population, pose.posture) in FREE_STANDING else ()),
     )
 
@@ -103,6 +80,25 @@ def joint_faults(rotations: NDArray[np.floating], bone_names: tuple[str, ...]) -
 
 
 def penetration_faults(body: BodyModel, vertices: NDArray[np.float32], deepest: float) -> tuple[Fault, ...]:
+    """Pairs of parts, not neighbours, of which one reaches deeper into the other than ``deepest`` metres."""
+    return tuple(
+        Fault("self-penetration", f"{PARTS[one.inner]} {one.depth * 1000:.0f} mm into {PARTS[one.outer]}")
+        for one in overlaps(body, vertices, deepest)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlap:
+    """Where a part reaches deepest into another: parts are indices into ``PARTS``."""
+
+    inner: int
+    outer: int
+    point: NDArray[np.floating]  # (3,) of the inner part, in the world
+    out: NDArray[np.floating]  # (3,) of unit length: the shortest way out for it
+    depth: float  # metres along that way
+
+
+def overlaps(body: BodyModel, vertices: NDArray[np.float32], deepest: float) -> tuple[Overlap, ...]:
     """Pairs of parts, not neighbours, of which one reaches deeper into the other than ``deepest`` metres.
 
     A vertex is inside the body where the nearest vertex of any other part faces away from it; its depth is measured
@@ -112,7 +108,7 @@ def penetration_faults(body: BodyModel, vertices: NDArray[np.float32], deepest: 
     normals = vertex_normals(vertices, body.faces, around)
     trees = [cKDTree(vertices[indices]) for indices in own]
     low, high = (np.stack([end(vertices[indices], 0) for indices in own]) for end in (np.min, np.max))
-    found: dict[frozenset[int], tuple[float, int, int]] = {}
+    found: dict[frozenset[int], Overlap] = {}
     for part, indices in enumerate(own):
         strangers = [other for other in range(len(PARTS)) if not _neighbours(part, other)]
         points = vertices[indices[::PROBES]]
@@ -131,11 +127,9 @@ def penetration_faults(body: BodyModel, vertices: NDArray[np.float32], deepest: 
             # Inside, the way to the nearest surface runs along its normal; otherwise the point is off an edge.
             if depth > deepest and depth > 0.5 * distances[closest[row]][row] and not _neighbours(part, other):
                 pair = frozenset((part, other))
-                found[pair] = max(found.get(pair, (0.0, part, other)), (depth, part, other))
-    return tuple(
-        Fault("self-penetration", f"{PARTS[inner]} {depth * 1000:.0f} mm into {PARTS[outer]}")
-        for depth, inner, outer in found.values()
-    )
+                if pair not in found or depth > found[pair].depth:
+                    found[pair] = Overlap(part, other, point, normals[vertex], depth)
+    return tuple(found.values())
 
 
 _TOPOLOGIES: WeakKeyDictionary[BodyModel, tuple[list[NDArray[np.intp]], csr_matrix]] = WeakKeyDictionary()
@@ -190,6 +184,20 @@ def _floor_faults(vertices: NDArray[np.float32], deepest: float) -> tuple[Fault,
     sunken = -float(vertices[:, 2].min())
     if sunken > deepest:
         return (Fault("below the floor", f"{sunken * 1000:.0f} mm"),)
+    return ()
+
+
+def _sole_faults(body: BodyModel, pose: Pose, vertices: NDArray[np.float32], near: float) -> tuple[Fault, ...]:
+    """Whether those who stand do so on their soles rather than on toes, heels or edges."""
+    wanted = SOLES.get(pose.posture, 0)
+    if not wanted:
+        return ()
+    areas = np.linalg.norm(area_vectors(vertices, body.faces), axis=1)
+    low = vertices[:, 2][body.faces].max(1) < near
+    feet = [body.face_parts == PARTS.index(f"{side}_foot") for side in ("left", "right")]
+    flat = sum(areas[foot & low].sum() >= FLAT * areas[foot].sum() for foot in feet)
+    if flat < wanted:
+        return (Fault("off its soles", f"{flat} of {wanted} feet flat on the floor"),)
     return ()
 
 

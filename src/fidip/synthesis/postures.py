@@ -75,8 +75,8 @@ RANGES: dict[Population, dict[Posture, Ranges]] = {
             "elbow_flexion": (30, 110),
         },
         "crawling": {
-            "lean": (72, 92), "spine_flexion": (-15, 10), "neck_flexion": (-50, -5), "neck_twist": (-40, 40),
-            "shoulder_elevation": (0, 20), "shoulder_reach": (58, 85), "shoulder_rotation": (-15, 25),
+            "lean": (76, 94), "spine_flexion": (-15, 10), "neck_flexion": (-50, -5), "neck_twist": (-40, 40),
+            "shoulder_elevation": (0, 20), "shoulder_reach": (68, 85), "shoulder_rotation": (-15, 25),
             "elbow_flexion": (5, 25), "forearm_pronation": (40, 80), "finger_curl": (0, 20),
             "hip_flexion": (65, 105), "hip_abduction": (4, 20), "hip_rotation": (0, 15), "knee_flexion": (75, 105),
             "ankle_flexion": (30, 55), "ankle_inversion": (0, 15),
@@ -210,8 +210,8 @@ def _prone(generator: np.random.Generator, angles: dict[str, float]) -> dict[str
 
 def _crawling(generator: np.random.Generator, angles: dict[str, float]) -> dict[str, float]:
     """On both hands and knees, palms flat on the floor."""
-    angles = _alike(
-        angles, "shoulder_elevation", "shoulder_reach", "elbow_flexion", "hip_flexion", "knee_flexion", share=0.4
+    angles = alike(
+        angles, "shoulder_elevation", "shoulder_reach", "elbow_flexion", "hip_flexion", "knee_flexion", share=0.3
     )
     root = Rotation.from_euler("x", angles["lean"], degrees=True)
     motions = {name: value for name, value in angles.items() if name != "lean"}
@@ -225,7 +225,7 @@ def _sitting(population: Population) -> Change:
         """Thighs along the floor however the pelvis leans, arms before the back however it bends."""
         shares, ranges = zip(*SEATS[population].values(), strict=True)
         legs = _draw(generator, ranges[generator.choice(len(shares), p=shares)])
-        legs = _alike(legs, "hip_flexion", share=0.5)
+        legs = alike(legs, "hip_flexion", share=0.5)
         for side in SIDES:
             legs[f"{side}_hip_flexion"] += angles["lean"]
             angles[f"{side}_shoulder_reach"] += 0.6 * angles["spine_flexion"]
@@ -240,7 +240,7 @@ def _adult_supine(generator: np.random.Generator, angles: dict[str, float]) -> d
     return angles | knees
 
 
-def _alike(angles: dict[str, float], *motions: str, share: float) -> dict[str, float]:
+def alike(angles: dict[str, float], *motions: str, share: float) -> dict[str, float]:
     """Keep only a share of what tells left from right, where both sides bear the weight."""
     both = {}
     for motion in motions:
@@ -252,7 +252,7 @@ def _alike(angles: dict[str, float], *motions: str, share: float) -> dict[str, f
 
 def _standing(generator: np.random.Generator, angles: dict[str, float]) -> dict[str, float]:
     """Legs nearly alike, the weight over level soles, the back upright whatever the pelvis does."""
-    angles = _alike(angles, "hip_flexion", "knee_flexion", "hip_abduction", share=0.1)
+    angles = alike(angles, "hip_flexion", "knee_flexion", "hip_abduction", share=0.1)
     hips, knees = (np.mean([angles[f"{side}_{motion}_flexion"] for side in SIDES]) for motion in ("hip", "knee"))
     angles["lean"] = float(hips - knees / 2) + generator.uniform(0, 4)
     angles["spine_flexion"] -= 0.7 * angles["lean"]

@@ -18,9 +18,10 @@ from fidip.synthesis.bodies.anny import OLDEST_INFANT
 from fidip.synthesis.bodies.protocol import BodyModel, Population
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.framing import View, draw_camera, draw_view
+from fidip.synthesis.mending import draw_plausible_pose
 from fidip.synthesis.people import draw_person
 from fidip.synthesis.pictures import UserPictures
-from fidip.synthesis.plausibility import Fault, draw_plausible_pose
+from fidip.synthesis.plausibility import Fault
 from fidip.synthesis.postures import POSTURE_NAMES, YEARS, Posture
 from fidip.synthesis.sensor import Sensor, draw_night_sensor, draw_sensor
 from fidip.synthesis.surface import Surface
