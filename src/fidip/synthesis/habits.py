@@ -31,7 +31,7 @@ BOTH = 0.35
 GRASPS = 0.66
 """Metres: the stature from which on infants find their feet, at four to six months."""
 
-APPROACHES, NEAR = 14, 0.006
+APPROACHES, NEAR = 12, 0.01
 """Steps in which a hand is brought to its place, and how near, in metres, is near enough."""
 
 KNUCKLE, INSTEP = "finger3-1", "toe3-1"

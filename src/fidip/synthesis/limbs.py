@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from fidip.synthesis.anatomy import LIMITS, SHOULDER, SPINE, bone_rotations
+from fidip.synthesis.anatomy import LIMITS, REFERENCE, SCAPULA, SHOULDER, SPINE
 from fidip.synthesis.bodies.protocol import PARTS
+from fidip.synthesis.fit_motions import turns
 
-STEP = 2.0
-"""Degrees: the difference that stands for a derivative."""
+TURNS = turns()
 
 FURTHEST = 25.0
 """Degrees that a motion changes at once; beyond, a point's path is no longer straight."""
@@ -101,14 +101,29 @@ def _derivatives(
     joints: Mapping[str, NDArray[np.floating]],
     push: Push,
 ) -> NDArray[np.float64]:  # (M,)
-    """Metres that the point moves along the push for each degree of the motions named."""
-    turns = Rotation.from_rotvec(bone_rotations(angles, chain))
-    above, levers = Rotation.from_rotvec(root), []
-    for bone, turn in zip(chain, turns, strict=True):
-        levers.append(above.inv().apply(np.cross(push.point - joints[bone], push.towards)))
-        above = above * turn
-    row = []
-    for name in names:
-        turned = Rotation.from_rotvec(bone_rotations({**angles, name: angles[name] + STEP}, chain))
-        row.append(((turned * turns.inv()).as_rotvec() * levers).sum() / STEP)
-    return np.array(row)
+    """Metres that the point moves along the push for each degree of the motions named.
+
+    A turn about an axis through a joint moves the point by a cross product; a motion is one turn or more.
+    """
+    row = dict.fromkeys(names, 0.0)
+    above = Rotation.from_rotvec(root).as_matrix()
+    for turn in (turn for turn in TURNS if turn.bone in chain):
+        lever = np.cross(push.point - joints[turn.bone], push.towards) @ above
+        vector = turn.offset.copy()
+        for motion, axis in zip(turn.motions, turn.axes, strict=True):
+            followed, degrees, rate = _followed(motion, angles)
+            vector += np.radians(degrees) * axis
+            if followed in row:  # its axis is the turn's own: no other motion of a limb shares it
+                row[followed] += rate * float(axis @ lever)
+        above = above @ Rotation.from_rotvec(vector).as_matrix() @ turn.after
+    return np.radians(list(row.values()))
+
+
+def _followed(motion: str, angles: Mapping[str, float]) -> tuple[str, float, float]:
+    """Of a motion that goes with another one: that one, its own degrees, and how fast it goes."""
+    side, _, name = motion.partition("_")
+    if name != "scapula":
+        return motion, angles[motion], 1.0
+    elevation = angles[f"{side}_shoulder_elevation"]
+    raised = elevation > REFERENCE["shoulder_elevation"]
+    return f"{side}_shoulder_elevation", SCAPULA * (elevation - 30.0) * raised, SCAPULA * raised

@@ -98,6 +98,10 @@ class Overlap:
     depth: float  # metres along that way
 
 
+FAR = 4
+"""Times the depth that is allowed: parts that are further away are not asked whether they are the nearest."""
+
+
 def overlaps(body: BodyModel, vertices: NDArray[np.float32], deepest: float) -> tuple[Overlap, ...]:
     """Pairs of parts, not neighbours, of which one reaches deeper into the other than ``deepest`` metres.
 
@@ -106,7 +110,7 @@ def overlaps(body: BodyModel, vertices: NDArray[np.float32], deepest: float) -> 
     """
     own, around = _topology(body)
     normals = vertex_normals(vertices, body.faces, around)
-    trees = [cKDTree(vertices[indices]) for indices in own]
+    trees: dict[int, cKDTree] = {}
     low, high = (np.stack([end(vertices[indices], 0) for indices in own]) for end in (np.min, np.max))
     found: dict[frozenset[int], Overlap] = {}
     for part, indices in enumerate(own):
@@ -117,7 +121,13 @@ def overlaps(body: BodyModel, vertices: NDArray[np.float32], deepest: float) -> 
         if not near.any():
             continue
         points = points[near]
-        others = [other for other in range(len(PARTS)) if other != part]
+        start, end = points.min(0) - FAR * deepest, points.max(0) + FAR * deepest
+        others = [
+            other
+            for other in range(len(PARTS))
+            if other != part and (low[other] < end).all() and (high[other] > start).all()
+        ]
+        trees |= {other: cKDTree(vertices[own[other]]) for other in others if other not in trees}
         distances, places = zip(*(trees[other].query(points) for other in others), strict=True)
         closest = np.argmin(distances, 0)
         for row, point in enumerate(points):

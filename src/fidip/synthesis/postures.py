@@ -145,7 +145,7 @@ SEATS: dict[Population, dict[str, tuple[float, Ranges]]] = {
         ),
         "knees up": (
             0.4,
-            {"hip_flexion": (122, 138), "hip_abduction": (4, 16), "hip_rotation": (0, 12), "knee_flexion": (75, 105)},
+            {"hip_flexion": (116, 130), "hip_abduction": (5, 18), "hip_rotation": (0, 12), "knee_flexion": (75, 105)},
         ),
     },
 }
