@@ -12,8 +12,13 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from fidip.synthesis.postures import POSTURES, Posture, draw_angles
+from fidip.synthesis.anatomy import joint_angles
+from fidip.synthesis.bodies.anny import AnnyBody
+from fidip.synthesis.habits import draw_habit
+from fidip.synthesis.poses import draw_pose
+from fidip.synthesis.postures import POSTURES, YEARS, Posture
 from fidip.synthesis.priors import DEFAULT_PRIOR, default_prior, learn_prior, pose_vector
 
 SEED, PER_POSTURE, COMPONENTS = 0, 1500, 8
@@ -22,16 +27,21 @@ SEED, PER_POSTURE, COMPONENTS = 0, 1500, 8
 def sampled_poses(
     seed: int, per_posture: int, postures: Sequence[Posture] = POSTURES["infant"]
 ) -> np.ndarray:  # (N, P)
-    generator = np.random.default_rng(seed)
-    return np.array(
-        [pose_vector(draw_angles(generator, posture, "infant")[0]) for posture in postures for _ in range(per_posture)]
-    )
+    generator, body = np.random.default_rng(seed), AnnyBody.load()
+    poses = []
+    for posture in postures:
+        for _ in range(per_posture):
+            shape = body.draw_shape(generator, "infant", YEARS.get(("infant", posture)))
+            pose = draw_habit(generator, body, shape, draw_pose(generator, posture, body))
+            poses.append(pose_vector(joint_angles(pose.rotations, body.bone_names)))
+    return np.array(poses)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
+    torch.set_num_threads(1)
     prior = learn_prior(sampled_poses(SEED, PER_POSTURE), COMPONENTS, SEED)
     fresh = sampled_poses(SEED + 1, 100)
     if given.check:

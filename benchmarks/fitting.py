@@ -42,6 +42,7 @@ from fidip.synthesis.fit_check import Measured, fit_faults
 from fidip.synthesis.fit_people import Fit, Subject, fit_people, posed, subjects
 from fidip.synthesis.fits import Fits
 from fidip.synthesis.framing import View, draw_camera
+from fidip.synthesis.habits import draw_habit
 from fidip.synthesis.poses import draw_pose
 from fidip.synthesis.postures import POSTURES, YEARS, Posture
 from fidip.synthesis.priors import PosePrior, learn_prior
@@ -70,7 +71,7 @@ def draw_bodies(count: int, seed: int, exaggeration: float = 1.0) -> list[Drawn]
         generator = np.random.default_rng([seed, index])
         posture = POSTURES["infant"][index % len(POSTURES["infant"])]
         shape = body.draw_shape(generator, "infant", YEARS.get(("infant", posture)))
-        pose = draw_pose(generator, posture, body)
+        pose = draw_habit(generator, body, shape, draw_pose(generator, posture, body))
         rotations = pose.rotations * np.float32(exaggeration)
         rotations[0] = pose.rotations[0]
         with torch.no_grad():
