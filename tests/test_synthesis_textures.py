@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fidip.synthesis.textures import FABRICS, GROUNDS, Palette, draw_colour, fabric, ground, hair, noise
+from fidip.synthesis.textures import FABRICS, Palette, draw_colour, fabric, hair, noise
 
 ANY = Palette((0.0, 1.0), (0.1, 0.8), (0.3, 0.9))
 
@@ -42,16 +42,6 @@ def test_fabrics_are_opaque_repeatable_and_seamless(pattern: str) -> None:
     for axis in (0, 1):
         across, within = seam_step(first, axis)
         assert across < 3 * within + 2
-
-
-@pytest.mark.parametrize("kind", GROUNDS)
-def test_grounds_are_opaque_repeatable_and_not_flat(kind: str) -> None:
-    first, again = (ground(np.random.default_rng(5), 128, kind, ANY) for _ in range(2))
-    assert first.shape == (128, 128, 4)
-    assert (first[..., 3] == 255).all()
-    assert (first == again).all()
-    assert first[..., :3].std(axis=(0, 1)).max() > 2
-    assert GROUNDS[kind][1] > 0
 
 
 def test_denser_hair_has_fewer_holes_and_none_at_the_hairline_is_straight() -> None:

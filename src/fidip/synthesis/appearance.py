@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from fidip.images import RGBImage
 from fidip.synthesis.backgrounds import background
+from fidip.synthesis.grounds import GROUNDS, ground
 from fidip.synthesis.pictures import PictureFolder, UserPictures, backdrop, cloth
 from fidip.synthesis.skin import SkinChart, paint_eye, paint_skin, skin_chart
 from fidip.synthesis.surface import Surface
-from fidip.synthesis.textures import GROUNDS, Palette, Texture, fabric, ground, hair
+from fidip.synthesis.textures import Palette, Texture, fabric, hair
 
 T = TypeVar("T")
 

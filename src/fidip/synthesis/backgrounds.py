@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fidip.synthesis.textures import FABRICS, GROUNDS, Palette, Picture, draw_colour, noise
+from fidip.synthesis.grounds import GROUNDS
+from fidip.synthesis.textures import FABRICS, Palette, Picture, draw_colour, noise
 
 ANY_COLOUR = Palette((0.0, 1.0), (0.1, 0.8), (0.25, 1.0))
 FURNITURE = Palette((0.03, 0.12), (0.1, 0.6), (0.25, 0.9))

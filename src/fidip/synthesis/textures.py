@@ -1,4 +1,4 @@
-"""Procedural surfaces: fabrics, floors, walls, hair and eyes, all pure functions of a generator.
+"""Procedural surfaces, all pure functions of a generator: fabrics and hair; floors and walls are in :mod:`grounds`.
 
 Every texture is an (S, S, 4) RGBA array in sRGB uint8 whose left edge continues its right one and whose top continues
 its bottom, so that it may be repeated; hair alone is cut off at its top.
@@ -56,17 +56,20 @@ def opaque(picture: NDArray[np.floating]) -> Texture:
     return np.concatenate([np.clip(picture, 0, 255).astype(np.uint8), alpha], axis=2)
 
 
-def _mix(first: NDArray[np.float32], second: NDArray[np.float32], share: NDArray[Any]) -> Picture:
+def mix(first: NDArray[np.float32], second: NDArray[np.float32], share: NDArray[Any]) -> Picture:
+    """The second colour where the share is 1, the first where it is 0."""
     share = np.asarray(share, np.float32)[..., None]
     return np.asarray(first * (1 - share) + second * share, np.float32)
 
 
-def _grid(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def grid(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of every texel."""
     y, x = np.mgrid[:size, :size]
     return y, x
 
 
-def _period(rng: np.random.Generator, size: int, choices: tuple[int, ...]) -> int:
+def draw_period(rng: np.random.Generator, size: int, choices: tuple[int, ...]) -> int:
+    """Texels of one repeat, of which one of ``choices`` fits into the texture."""
     return size // int(rng.choice(choices))
 
 
@@ -77,27 +80,27 @@ def plain(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
 
 def stripes(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     """Parallel bands of two colours and sometimes a thin third."""
-    y, x = _grid(size)
+    y, x = grid(size)
     along = y if rng.random() < 0.6 else x
-    period = _period(rng, size, (4, 8, 16))
+    period = draw_period(rng, size, (4, 8, 16))
     phase = (along % period) / period
-    picture = _mix(draw_colour(rng, palette), draw_colour(rng, palette), phase < rng.uniform(0.25, 0.6))
+    picture = mix(draw_colour(rng, palette), draw_colour(rng, palette), phase < rng.uniform(0.25, 0.6))
     if rng.random() < 0.4:
-        picture = _mix(picture, draw_colour(rng, palette), (phase > 0.75) & (phase < 0.85))
+        picture = mix(picture, draw_colour(rng, palette), (phase > 0.75) & (phase < 0.85))
     return picture
 
 
 def checks(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     """Gingham: crossing half-transparent bands."""
-    y, x = _grid(size)
-    period = _period(rng, size, (4, 8, 16))
+    y, x = grid(size)
+    period = draw_period(rng, size, (4, 8, 16))
     share = ((y % period) * 2 // period + (x % period) * 2 // period) / 2
-    return _mix(draw_colour(rng, palette), draw_colour(rng, palette), share)
+    return mix(draw_colour(rng, palette), draw_colour(rng, palette), share)
 
 
 def tartan(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     """Several bands of different widths, the same along both axes."""
-    period = _period(rng, size, (2, 4))
+    period = draw_period(rng, size, (2, 4))
     line = np.broadcast_to(draw_colour(rng, palette), (period, 3)).copy()
     for _ in range(4):
         start, width = rng.integers(period), int(rng.integers(2, max(period // 5, 3)))
@@ -108,11 +111,11 @@ def tartan(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
 
 def dots(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     """Discs on a staggered grid."""
-    y, x = _grid(size)
-    period = _period(rng, size, (4, 8))
+    y, x = grid(size)
+    period = draw_period(rng, size, (4, 8))
     staggered = (x + (y // period % 2) * (period // 2)) % period
     inside = np.hypot(staggered - period / 2, y % period - period / 2) < period * rng.uniform(0.15, 0.32)
-    return _mix(draw_colour(rng, palette), draw_colour(rng, palette), inside)
+    return mix(draw_colour(rng, palette), draw_colour(rng, palette), inside)
 
 
 def _heart_height(turn: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -152,13 +155,13 @@ def motifs(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
 def melange(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     """Two yarns spun together."""
     share = np.clip(0.5 + 0.35 * noise(rng, size, 0.4, (1.0, 3.0)), 0, 1)
-    return _mix(draw_colour(rng, palette), draw_colour(rng, palette), share)
+    return mix(draw_colour(rng, palette), draw_colour(rng, palette), share)
 
 
 def knit(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
     """Columns of stitches."""
-    y, x = _grid(size)
-    period = _period(rng, size, (16, 32))
+    y, x = grid(size)
+    period = draw_period(rng, size, (16, 32))
     column = (x % period) / period
     slant = np.abs(column - 0.5) * 2
     relief = np.abs(np.sin(np.pi * (y / (period * 0.5) + slant))) * np.sin(np.pi * column) ** 0.5
@@ -182,121 +185,10 @@ FABRICS: dict[str, Pattern] = {
 def fabric(rng: np.random.Generator, size: int, pattern: str, palette: Palette) -> Texture:
     """Cloth with a weave and soft folds of light."""
     picture = FABRICS[pattern](rng, size, palette)
-    y, x = _grid(size)
+    y, x = grid(size)
     weave = 1 - 0.05 * ((y % 4 < 1) | (x % 4 < 1))
     light = 1 + 0.05 * noise(rng, size, 1.6) + 0.025 * noise(rng, size, 0.2)
     return opaque(picture * (light * weave)[..., None])
-
-
-def wood(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """Planks with grain."""
-    planks = int(rng.choice((4, 8)))
-    width = size // planks
-    y, x = _grid(size)
-    row = y // width
-    seams = (x + rng.integers(size, size=planks)[row]) % size
-    grain = 0.06 * noise(rng, size, 1.1, (1.0, 12.0)) + 0.03 * noise(rng, size, 0.4, (1.0, 30.0))
-    shade = 1 + grain + rng.normal(0, 0.07, (planks, 2))[row, (seams > size // 2).astype(int)]
-    gaps = (y % width < 2) | (seams % (size // 2) < 2)
-    return np.asarray(draw_colour(rng, palette) * (shade * np.where(gaps, 0.55, 1))[..., None], np.float32)
-
-
-def tiles(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """Square tiles with joints."""
-    count = int(rng.choice((2, 4)))
-    width = size // count
-    y, x = _grid(size)
-    shade = 1 + rng.normal(0, 0.04, (count, count))[y // width, x // width] + 0.03 * noise(rng, size, 1.3)
-    joints = (y % width < 4) | (x % width < 4)
-    stone = draw_colour(rng, palette) * shade.astype(np.float32)[..., None]
-    return _mix(stone, draw_colour(rng, palette), joints)
-
-
-def carpet(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """Short pile, sometimes with a woven figure."""
-    pile = 1 + 0.13 * noise(rng, size, 0.15) + 0.05 * noise(rng, size, 1.4)
-    figure = plain if rng.random() < 0.5 else tartan if rng.random() < 0.5 else dots
-    return figure(rng, size, palette) * pile[..., None]
-
-
-def grass(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """A lawn."""
-    green = np.array([rng.uniform(60, 105), rng.uniform(95, 125), rng.uniform(40, 65)], np.float32)
-    blades = 1 + 0.22 * noise(rng, size, 0.5, (1.0, 1.6)) + 0.12 * noise(rng, size, 1.5)
-    flowers = noise(rng, size, 0.1) > 4.0
-    return _mix(
-        green * blades[..., None],
-        draw_colour(rng, palette),
-        cv2.dilate(flowers.astype(np.float32), np.ones((3, 3), np.uint8)),
-    )
-
-
-def foam(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """A play mat of four coloured squares that interlock."""
-    y, x = _grid(size)
-    half = size // 2
-    teeth = (10 * np.sign(np.sin(2 * np.pi * 6 * x / size))).astype(int), (10 * np.sign(np.sin(12 * np.pi * y / size)))
-    colours = np.stack([draw_colour(rng, palette) for _ in range(4)])
-    index = ((y + teeth[0]) // half % 2) * 2 + ((x + teeth[1].astype(int)) // half % 2)
-    return np.asarray(colours[index] * (1 + 0.03 * noise(rng, size, 0.3))[..., None], np.float32)
-
-
-def quilt(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """Patchwork: squares of different cloth, stitched."""
-    count = 4
-    width = size // count
-    picture = np.empty((size, size, 3), np.float32)
-    patterns = (plain, stripes, dots, checks)
-    for index in range(count * count):
-        row, column = divmod(index, count)
-        patch = patterns[int(rng.integers(len(patterns)))](rng, width, palette)
-        picture[row * width : (row + 1) * width, column * width : (column + 1) * width] = patch
-    y, x = _grid(size)
-    edge = np.minimum(np.minimum(y % width, width - y % width), np.minimum(x % width, width - x % width))
-    return picture * np.clip(0.75 + 0.25 * edge / (0.15 * width), 0, 1).astype(np.float32)[..., None]
-
-
-def sheet(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """A bed sheet with creases, plain or printed."""
-    ground = (plain, plain, stripes, dots, motifs, checks)[int(rng.integers(6))](rng, size, palette)
-    way = (1.0, 2.2) if rng.random() < 0.5 else (2.2, 1.0)
-    folds = noise(rng, size, 2.2, way) + 0.5 * np.tanh(3 * noise(rng, size, 2.4, way))
-    return ground * (1 + 0.06 * folds + 0.02 * noise(rng, size, 0.6))[..., None]
-
-
-def plaster(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """A painted or concrete wall."""
-    return draw_colour(rng, palette) * (1 + 0.03 * noise(rng, size, 1.2) + 0.02 * noise(rng, size, 0.1))[..., None]
-
-
-def bricks(rng: np.random.Generator, size: int, palette: Palette) -> Picture:
-    """Courses of bricks."""
-    y, x = _grid(size)
-    height, width = size // 8, size // 4
-    row = y // height
-    column = ((x + row % 2 * width // 2) // width) % 4
-    joints = (y % height < 4) | ((x + row % 2 * width // 2) % width < 4)
-    shade = 1 + rng.normal(0, 0.1, (8, 4))[row, column] + 0.06 * noise(rng, size, 0.8)
-    return _mix(draw_colour(rng, palette) * shade.astype(np.float32)[..., None], draw_colour(rng, palette), joints)
-
-
-GROUNDS: dict[str, tuple[Pattern, float]] = {
-    "wood": (wood, 1.0),
-    "tiles": (tiles, 1.2),
-    "carpet": (carpet, 0.8),
-    "grass": (grass, 1.0),
-    "foam": (foam, 0.6),
-    "quilt": (quilt, 0.7),
-    "sheet": (sheet, 0.8),
-    "plaster": (plaster, 2.0),
-    "bricks": (bricks, 1.0),
-}
-"""Floors and walls: the painter and how many metres one repeat spans."""
-
-
-def ground(rng: np.random.Generator, size: int, kind: str, palette: Palette) -> Texture:
-    """A floor or a wall."""
-    return opaque(GROUNDS[kind][0](rng, size, palette))
 
 
 def hair(rng: np.random.Generator, size: int, colour: NDArray[np.floating], density: float) -> Texture:
