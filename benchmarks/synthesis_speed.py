@@ -23,6 +23,7 @@ from fidip.files import write_json
 from fidip.synthesis.generate import generate
 from fidip.synthesis.sample import Settings
 
+LARGE = 640
 STYLES = ("infant-photo", "infant-flat", "adult-photo", "adult-flat")
 
 
@@ -54,8 +55,9 @@ def main() -> None:
         "machine": platform.platform(),
         "versions": {name: version(name) for name in ("fidip", "warp-lang", "torch", "numpy")},
         "styles": {style: rate(style, given.count, given.size, given.workers) for style in STYLES},
+        "large": {"size": LARGE, "infant-photo": rate("infant-photo", given.count // 4, LARGE, given.workers)},
     }
-    for style, numbers in report["styles"].items():
+    for style, numbers in [*report["styles"].items(), (f"infants {LARGE}²", report["large"]["infant-photo"])]:
         print(f"{style:14} {numbers['images_per_second']:6.2f} images/s, {numbers['whole_run_seconds']:.1f} s in all")
     if given.json:
         given.json.parent.mkdir(exist_ok=True)
