@@ -123,6 +123,8 @@ class AnnyBody(nn.Module):
         still = shape.new_zeros(len(shape), len(self.bone_names) + 1, 3)
         return self(shape, still[:, 1:], still[:, 0])
 
+    stance = rest
+
     def draw_shape(
         self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
     ) -> torch.Tensor:  # (S,)

@@ -69,6 +69,13 @@ class BodyModel(Protocol):
         """
         ...
 
+    def stance(self, shape: torch.Tensor) -> PosedBody:
+        """The bodies (B, S) standing with arms half lowered and legs straight, the root joint at the origin.
+
+        In it clothes are cut and skin is painted.
+        """
+        ...
+
     def draw_shape(
         self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
     ) -> torch.Tensor:  # (S,)

@@ -7,6 +7,7 @@ package's: z up, the face along −y, the body's left along +x, metres; the root
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +43,9 @@ and upwards by 33 mm, and are 0.59 of the shoulders' width apart, between the bu
 whose hips are COCO's. The step upwards has no such comparison behind it: the bundled bodies' joints lie elsewhere.
 """
 
+HALF_LOWERED = math.pi / 4
+"""How far below the horizon arms point in a body's stance."""
+
 
 class SmplBody(nn.Module):
     """A body of SMPL's form, differentiable and batched; a :class:`~fidip.synthesis.bodies.protocol.BodyModel`.
@@ -63,8 +67,9 @@ class SmplBody(nn.Module):
         self.bone_parents: tuple[int, ...] = PARENTS
         self.faces: NDArray[np.int32] = arrays["faces"].astype(np.int32)
         self.face_parts: NDArray[np.int32] = face_parts(self.faces, arrays["skin"])
-        self.uvs: NDArray[np.float32] = arrays["uvs"].astype(np.float32)
-        self.face_uvs: NDArray[np.int32] = arrays["face_uvs"].astype(np.int32)
+        shown, corners = np.unique(arrays["face_uvs"], return_inverse=True)  # a layout may hold places of no face
+        self.uvs: NDArray[np.float32] = arrays["uvs"][shown].astype(np.float32)
+        self.face_uvs: NDArray[np.int32] = corners.reshape(-1, 3).astype(np.int32)
         self.uv_layout = str(arrays["uv_layout"])
         self.shape_size = len(arrays["basis"])
         self._levels = kinematic_levels(PARENTS)
@@ -116,6 +121,16 @@ class SmplBody(nn.Module):
         """The bodies in their file's reference pose (arms stretched out), the root joint at the origin."""
         still = shape.new_zeros(len(shape), len(self.bone_names) + 1, 3)
         return self(shape, still[:, 1:], still[:, 0])
+
+    def stance(self, shape: torch.Tensor) -> PosedBody:
+        """The bodies standing with their arms half lowered; see :class:`~fidip.synthesis.bodies.protocol.BodyModel`."""
+        still = shape.new_zeros(len(shape), len(self.bone_names) + 1, 3)
+        rotations, joints = still[:, 1:].clone(), self(shape, still[:, 1:], still[:, 0]).joints
+        for side, sign in (("left", 1), ("right", -1)):
+            shoulder, elbow = (self.bone_names.index(f"{side}_{joint}") for joint in ("shoulder", "elbow"))
+            arm = joints[:, elbow] - joints[:, shoulder]
+            rotations[:, shoulder, 1] = sign * (HALF_LOWERED - torch.atan2(-arm[:, 2], sign * arm[:, 0])).clamp(min=0)
+        return self(shape, rotations, still[:, 0])
 
     def draw_shape(
         self,
