@@ -48,6 +48,7 @@ class PictureFolder:
     folder: Path
     files: tuple[str, ...]
     sha256: str  # over the names and the bytes of these files
+    hashes: tuple[str, ...]  # of each file
 
     @classmethod
     def open(cls, folder: Path, count: int | None = None, seed: int = 0) -> PictureFolder:
@@ -73,14 +74,17 @@ class PictureFolder:
         if count is not None and len(usable) < count:
             problem = f"{count} pictures are needed, {len(usable)} of those in it can be used"
             raise RecipeError(f"{folder}: {problem}; add some, or ask for fewer by --take")
-        digest = hashlib.sha256()
-        for name in usable:
-            digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
-        return cls(folder, tuple(usable), digest.hexdigest())
+        hashes = tuple(sha256_of(folder / name) for name in usable)
+        together = "".join(f"{name}\0{own}\n" for name, own in zip(usable, hashes, strict=True))
+        return cls(folder, tuple(usable), hashlib.sha256(together.encode()).hexdigest(), hashes)
 
     def read(self, index: int) -> RGBImage:  # (H, W, 3)
         """One picture. Raises ``ImageError`` where the file is no longer what it was when the folder was opened."""
-        return read_image(self.folder / self.files[index])
+        path = self.folder / self.files[index]
+        image = read_image(path)
+        if sha256_of(path) != self.hashes[index]:
+            raise ImageError(path, "has changed since the run began; start a new one")
+        return image
 
 
 def _usable(folder: Path, names: list[str]) -> Iterator[str]:
