@@ -16,9 +16,10 @@ import torch
 from scipy.spatial import cKDTree
 
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import BONES, PARENTS
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES
-from fidip.synthesis.bodies.smpl_files import BONES, PARENTS, VERTICES
+from fidip.synthesis.bodies.smpl_files import VERTICES
 
 FIRST_BONES = {
     "pelvis": "root", "spine1": "spine04", "spine2": "spine03", "spine3": "spine02", "neck": "neck01", "head": "head",

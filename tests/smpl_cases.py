@@ -12,8 +12,9 @@ import torch
 
 from body_files import humanoid
 from fidip.annotations import LabelledImage, Person
+from fidip.smpl_joints import BONES
 from fidip.synthesis.bodies.smpl import SmplBody
-from fidip.synthesis.bodies.smpl_files import BONES, FORMAT, _plain_layout, body_arrays
+from fidip.synthesis.bodies.smpl_files import FORMAT, _plain_layout, body_arrays
 from fidip.synthesis.fit_bodies import CPU, Fittable
 from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, BENDING, AxisAngleBody, broad_prior
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits, write_fits

@@ -14,7 +14,7 @@ import fidip.cli.fit as module
 from fidip.cli import MISTAKE, SUCCESS, main
 from fidip.coco import write_coco
 from fidip.images import read_image
-from fidip.synthesis.bodies.smpl_files import BONES
+from fidip.smpl_joints import BONES
 from fidip.synthesis.fits import read_fits, write_fits
 from fidip.synthesis.priors import DEFAULT_PRIOR, read_prior
 from smpl_cases import converted, smpl_cases, some_poses, write_body

@@ -12,11 +12,12 @@ from scipy.spatial.transform import Rotation
 from body_files import TO_SMPL, humanoid, rotations
 from fidip.errors import RecipeError
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import PARENTS
 from fidip.synthesis.bodies import BODY_MODELS, check_texture_layout, load_body
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.protocol import KEYPOINT_PARTS, PARTS, BodyModel
 from fidip.synthesis.bodies.smpl import SmplBody
-from fidip.synthesis.bodies.smpl_files import PARENTS, _plain_layout, body_arrays
+from fidip.synthesis.bodies.smpl_files import _plain_layout, body_arrays
 
 K = COCO_17.keypoints.index
 

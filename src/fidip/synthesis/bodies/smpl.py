@@ -19,19 +19,13 @@ from torch import nn
 
 from fidip.errors import RecipeError
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import BONES, KEYPOINT_JOINTS, PARENTS
 from fidip.synthesis.bodies.protocol import Population, PosedBody
 from fidip.synthesis.bodies.skinning import blend_skin, forward_kinematics, kinematic_levels, rotation_matrices
-from fidip.synthesis.bodies.smpl_files import BONES, PARENTS, face_parts, read_body
+from fidip.synthesis.bodies.smpl_files import face_parts, read_body
 
 KEYPOINT_VERTICES = {"nose": 332, "left_eye": 2800, "right_eye": 6260, "left_ear": 583, "right_ear": 4071}
 """Vertices of SMPL's mesh, which SMIL shares, at the keypoints of the head."""
-
-KEYPOINT_BONES = {
-    f"{side}_{keypoint}": f"{side}_{keypoint}"
-    for side in ("left", "right")
-    for keypoint in ("shoulder", "elbow", "wrist", "knee", "ankle")
-}
-"""Keypoints that lie at a joint."""
 
 HIP_OUTWARDS, HIP_UPWARDS = 1 / 4, 1 / 6
 """Where COCO's hip lies from the thigh's joint: outwards, as a share of the distance between the two thigh joints, and
@@ -191,8 +185,8 @@ class SmplBody(nn.Module):
 
 def _keypoint_joints() -> torch.Tensor:  # (K, J)
     rows = torch.zeros(len(COCO_17), len(BONES))
-    for keypoint, bone in KEYPOINT_BONES.items():
-        rows[COCO_17.keypoints.index(keypoint), BONES.index(bone)] = 1
+    for keypoint, joint in KEYPOINT_JOINTS.items():
+        rows[COCO_17.keypoints.index(keypoint), joint] = 1
     left, right, spine = (BONES.index(name) for name in ("left_hip", "right_hip", "spine1"))
     for keypoint, own, other in (("left_hip", left, right), ("right_hip", right, left)):
         row = rows[COCO_17.keypoints.index(keypoint)]
