@@ -58,7 +58,7 @@ def smpl_cases(count: int, seed: int = 0) -> list[Case]:
     body, found = fittable(), []
     for number, pose in enumerate(some_poses(seed, count), start=1):
         generator = np.random.default_rng([seed, number])
-        shape = body.model.draw_shape(generator, "infant")[None]
+        shape = body.model.draw_shape(generator, "infant")[0][None]
         rotations = torch.from_numpy(body.seen.rotations(pose))[None]
         posed = body.model(shape, rotations, torch.tensor([[0.0, 0.0, 0.5]]))
         camera = draw_camera(generator, View(1.0, elevation=(5, 89)), posed.vertices[0, ::15].numpy(), SIZE)

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rotations = np.stack([draw_pose(rng, "supine", body).rotations for _ in range(BODIES)])
     ids = 10 * np.arange(1, BODIES + 1)
     write_fits(out / "fits.npz", Fits(
-        ids=ids, image_ids=ids, shape=np.stack([body.draw_shape(rng, "infant").numpy() for _ in ids]),
+        ids=ids, image_ids=ids, shape=np.stack([body.draw_shape(rng, "infant")[0].numpy() for _ in ids]),
         rotations=rotations, translation=np.tile(np.float32([0, 2, 0]), (BODIES, 1)), focal=np.full(BODIES, 500.0),
         principal=np.full((BODIES, 2), 100.0), size=np.full((BODIES, 2), 201), body="anny",
         camera_rotation=np.tile(CAMERA_ROTATION, (BODIES, 1, 1)), camera_position=np.zeros((BODIES, 3)),

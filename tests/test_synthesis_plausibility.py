@@ -29,7 +29,7 @@ def body() -> AnnyBody:
 
 @pytest.fixture(scope="module")
 def shape(body: AnnyBody) -> torch.Tensor:
-    return body.draw_shape(np.random.default_rng(1), "adult")
+    return body.draw_shape(np.random.default_rng(1), "adult")[0]
 
 
 def posed(body: AnnyBody, shape: torch.Tensor, angles: dict[str, float]) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_penetration_agrees_with_winding_numbers(body: AnnyBody) -> None:
     others = body.faces[~np.isin(body.face_parts, arm)]
     deepest, agreed, deep = 0.006, 0, 0
     generator = np.random.default_rng(8)
-    shape = body.draw_shape(generator, "infant", (0.5, 1.0))
+    shape = body.draw_shape(generator, "infant", (0.5, 1.0))[0]
     for elbow in (20.0, 60.0, 95.0):
         for elevation in (5.0, 95.0):
             bent = {"left_hip_flexion": 100.0, "left_shoulder_elevation": elevation, "left_elbow_flexion": elbow}
@@ -125,7 +125,7 @@ def test_a_body_in_the_floor_and_one_that_falls_over_are_refused(body: AnnyBody,
 def test_plausible_poses_pass_their_own_checks(body: AnnyBody, population: Population, posture: Posture) -> None:
     for seed in range(2):
         generator = np.random.default_rng(seed)
-        shape = body.draw_shape(generator, population)
+        shape = body.draw_shape(generator, population)[0]
         drawn, refused = draw_plausible_pose(generator, posture, body, shape, population)
         assert check_resting(body, drawn) == ()
         assert all(faults for faults in refused)
@@ -136,7 +136,7 @@ def test_most_draws_pass_and_exaggerated_ones_do_not(body: AnnyBody) -> None:
     generator = np.random.default_rng(0)
     passed = refused = 0
     for _ in range(8):
-        shape = body.draw_shape(generator, "infant")
+        shape = body.draw_shape(generator, "infant")[0]
         drawn = draw_pose(generator, "supine", body)
         wild = drawn.rotations * np.float32(1.6)
         wild[0] = drawn.rotations[0]
@@ -147,7 +147,7 @@ def test_most_draws_pass_and_exaggerated_ones_do_not(body: AnnyBody) -> None:
 
 
 def test_a_hopeless_body_ends_with_the_reasons(body: AnnyBody) -> None:
-    giant = body.draw_shape(np.random.default_rng(0), "infant") * 6
+    giant = body.draw_shape(np.random.default_rng(0), "infant")[0] * 6
     with pytest.raises(RuntimeError, match=r"none of 2 side poses of an infant is plausible: \{'"):
         draw_plausible_pose(np.random.default_rng(0), "side", body, giant, attempts=2)
 

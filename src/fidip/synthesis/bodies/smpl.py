@@ -131,24 +131,17 @@ class SmplBody(nn.Module):
         generator: np.random.Generator,
         population: Population,  # noqa: ARG002 - a file knows one population only, and no ages
         years: tuple[float, float] | None = None,  # noqa: ARG002
-    ) -> torch.Tensor:  # (S,)
-        """A body of the file's own population from its shape prior, independent standard normal coefficients."""
-        return torch.from_numpy(generator.standard_normal(self.shape_size).astype(np.float32))
-
-    def draw_aged_shape(
-        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
+        *,
+        months: tuple[float, float] | None = None,
     ) -> tuple[torch.Tensor, None]:  # (S,)
-        """The same; its age is not known."""
-        return self.draw_shape(generator, population, years), None
+        """A body of the file's own population from its shape prior, independent standard normal coefficients.
 
-    def draw_infant(
-        self,
-        generator: np.random.Generator,  # noqa: ARG002
-        months: tuple[float, float],
-    ) -> tuple[torch.Tensor, float]:
-        """Raises ``RecipeError``: a file knows no ages."""
-        asked = "{:g}-{:g}".format(*months)
-        raise RecipeError(f"--age-months {asked}: the bodies of an SMPL or SMIL file have no ages; leave it out")
+        Raises ``RecipeError`` where it is to be of an age in months: a file knows no ages.
+        """
+        if months is not None:
+            asked = "{:g}-{:g}".format(*months)
+            raise RecipeError(f"--age-months {asked}: the bodies of an SMPL or SMIL file have no ages; leave it out")
+        return torch.from_numpy(generator.standard_normal(self.shape_size).astype(np.float32)), None
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""
