@@ -155,7 +155,7 @@ class AnnyBody(nn.Module):
         youngest, oldest = months
         if population != "infant" or not 0 <= youngest <= oldest <= OLDEST_INFANT:
             problem = f"no {population} from {youngest} to {oldest} months"
-            raise ValueError(f"{problem}: ages of infants are 0 to {OLDEST_INFANT}, in order")
+            raise ValueError(f"{problem}: ages are 0 to {OLDEST_INFANT}, in order")
         shapes, ages = self._bank["infant"]
         month = generator.uniform(youngest, oldest)
         apart = 0.15 + 0.08 * month  # some forty bodies or more, so that their own chances cancel

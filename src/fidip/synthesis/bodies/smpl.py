@@ -181,6 +181,7 @@ def _keypoint_joints() -> torch.Tensor:  # (K, J)
     for keypoint, joint in KEYPOINT_JOINTS.items():
         rows[COCO_17.keypoints.index(keypoint), joint] = 1
     left, right, spine = (BONES.index(name) for name in ("left_hip", "right_hip", "spine1"))
+    # Hips, whose joints have the name without the place, are moved.
     for keypoint, own, other in (("left_hip", left, right), ("right_hip", right, left)):
         row = rows[COCO_17.keypoints.index(keypoint)]
         row[own] = 1 + HIP_OUTWARDS - HIP_UPWARDS / 2
