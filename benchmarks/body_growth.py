@@ -35,7 +35,7 @@ def measure(body: AnnyBody, month: float, count: int, generator: np.random.Gener
     eye = body.bone_names.index("eye.L")
     rows = []
     for _ in range(count):
-        rest = body.rest(body.draw_infant(generator, (month, month))[0][None])
+        rest = body.rest(body.draw_shape(generator, "infant", months=(month, month))[0][None])
         vertices = rest.vertices[0].double().numpy()
         a, b, c = vertices[body.faces].transpose(1, 0, 2)
         volume = np.einsum("fi,fi->", a, np.cross(b, c)) / 6

@@ -155,7 +155,7 @@ def growth_table(model: Model, body: AnnyBody) -> None:
     print("age in months | drawn, medians: length cm, weight kg, BMI, head cm, length / head | WHO medians")
     generator = np.random.default_rng(0)
     for low, high in ((0, 0.6), (1.5, 2.5), (2.5, 3.5), (5, 7), (8, 10), (11, 13), (17, 19), (22, 24)):
-        shapes = torch.stack([body.draw_shape(generator, "infant", (low / 12, high / 12)) for _ in range(48)])
+        shapes = torch.stack([body.draw_shape(generator, "infant", (low / 12, high / 12))[0] for _ in range(48)])
         rest = body.rest(shapes)
         table = []
         for points in torch.cat([rest.vertices, rest.joints], 1):

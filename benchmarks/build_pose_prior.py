@@ -31,7 +31,7 @@ def sampled_poses(
     poses = []
     for posture in postures:
         for _ in range(per_posture):
-            shape = body.draw_shape(generator, "infant", YEARS.get(("infant", posture)))
+            shape = body.draw_shape(generator, "infant", YEARS.get(("infant", posture)))[0]
             pose = draw_habit(generator, body, shape, draw_pose(generator, posture, body))
             poses.append(pose_vector(joint_angles(pose.rotations, body.bone_names)))
     return np.array(poses)

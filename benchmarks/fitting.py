@@ -70,7 +70,7 @@ def draw_bodies(count: int, seed: int, exaggeration: float = 1.0) -> list[Drawn]
     for index in range(count):
         generator = np.random.default_rng([seed, index])
         posture = POSTURES["infant"][index % len(POSTURES["infant"])]
-        shape = body.draw_shape(generator, "infant", YEARS.get(("infant", posture)))
+        shape = body.draw_shape(generator, "infant", YEARS.get(("infant", posture)))[0]
         pose = draw_habit(generator, body, shape, draw_pose(generator, posture, body))
         rotations = pose.rotations * np.float32(exaggeration)
         rotations[0] = pose.rotations[0]

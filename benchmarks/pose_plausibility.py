@@ -33,7 +33,7 @@ def share(body: AnnyBody, population: Population, posture: Posture, count: int, 
     """How many of ``count`` bodies pass, and what refuses the others."""
     generator, refused = np.random.default_rng(0), []
     for _ in range(count):
-        shape = body.draw_shape(generator, population, YEARS.get((population, posture)))
+        shape = body.draw_shape(generator, population, YEARS.get((population, posture)))[0]
         pose = draw_habit(generator, body, shape, draw_pose(generator, posture, body, population))
         rotations = pose.rotations * stretch
         rotations[0] = pose.rotations[0]

@@ -16,9 +16,10 @@ import torch
 from scipy.spatial import cKDTree
 
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import BONES, PARENTS
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES
-from fidip.synthesis.bodies.smpl_files import BONES, PARENTS, VERTICES
+from fidip.synthesis.bodies.smpl_files import VERTICES
 
 FIRST_BONES = {
     "pelvis": "root", "spine1": "spine04", "spine2": "spine03", "spine3": "spine02", "neck": "neck01", "head": "head",
@@ -74,7 +75,7 @@ def disguised(kind: type, module: str) -> Iterator[None]:
 def humanoid(shapes: int = 10) -> dict[str, Any]:
     """Plain arrays under the names of a SMPL pickle, in its axes: y up, face +z, metres; the same at every call."""
     body = AnnyBody.load()
-    rest = body.rest(body.draw_shape(np.random.default_rng(3), "infant", (0.4, 0.6))[None])
+    rest = body.rest(body.draw_shape(np.random.default_rng(3), "infant", (0.4, 0.6))[0][None])
     vertices, joints, keypoints = (x[0].double().numpy() for x in (rest.vertices, rest.joints, rest.keypoints))
     chosen = _chosen(vertices, keypoints)
     nearest = cKDTree(vertices[chosen]).query(vertices)[1]

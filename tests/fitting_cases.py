@@ -29,7 +29,7 @@ def cases(*postures: Posture, seed: int = 0) -> list[Case]:
     body, found = AnnyBody.load(), []
     for number, posture in enumerate(postures, start=1):
         generator = np.random.default_rng([seed, number])
-        shape = body.draw_shape(generator, "infant", (0.5, 1.5))
+        shape = body.draw_shape(generator, "infant", (0.5, 1.5))[0]
         pose = draw_pose(generator, posture, body)
         posed = body(shape[None], torch.from_numpy(pose.rotations)[None], torch.tensor([[0.0, 0.0, 0.5]]))
         camera = draw_camera(generator, View(1.0, elevation=(5, 89)), posed.vertices[0, ::15].numpy(), SIZE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import torch
 
 from body_files import humanoid
 from fidip.annotations import LabelledImage, Person
+from fidip.smpl_joints import BONES
 from fidip.synthesis.bodies.smpl import SmplBody
 from fidip.synthesis.bodies.smpl_files import FORMAT, _plain_layout, body_arrays
 from fidip.synthesis.fit_bodies import CPU, Fittable
 from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, BENDING, AxisAngleBody, broad_prior
+from fidip.synthesis.fits import CAMERA_ROTATION, Fits, write_fits
 from fidip.synthesis.framing import View, draw_camera
 from fitting_cases import SIZE, Case
 
@@ -34,8 +37,9 @@ def fittable(wrinkled: bool = True) -> Fittable:
     return Fittable("smpl", body, AxisAngleBody(body, CPU, torch.float64))
 
 
-def write_body(file: Path) -> Path:
-    np.savez(file, **converted())
+def write_body(file: Path, layout: str = "plain") -> Path:
+    """``layout="smpl"`` says that the plain layout is SMPL's, so that textures may be painted in it."""
+    np.savez(file, **converted() | {"uv_layout": np.array(layout)})
     return file
 
 
@@ -54,7 +58,7 @@ def smpl_cases(count: int, seed: int = 0) -> list[Case]:
     body, found = fittable(), []
     for number, pose in enumerate(some_poses(seed, count), start=1):
         generator = np.random.default_rng([seed, number])
-        shape = body.model.draw_shape(generator, "infant")[None]
+        shape = body.model.draw_shape(generator, "infant")[0][None]
         rotations = torch.from_numpy(body.seen.rotations(pose))[None]
         posed = body.model(shape, rotations, torch.tensor([[0.0, 0.0, 0.5]]))
         camera = draw_camera(generator, View(1.0, elevation=(5, 89)), posed.vertices[0, ::15].numpy(), SIZE)
@@ -63,3 +67,22 @@ def smpl_cases(count: int, seed: int = 0) -> list[Case]:
         image = LabelledImage(number, f"{number}.png", *SIZE, people=(Person(labels, id=10 * number),))
         found.append(Case("supine", camera.to_camera(keypoints), camera, image))
     return found
+
+
+def write_fits_folder(folder: Path, count: int, turn: float = 0.3, **settings: str) -> Path:
+    """What ``fidip fit`` would leave of so many of its fits, all plausible, seen from the front; turns in radians."""
+    shapes = len(converted()["basis"])
+    ids, rng = np.arange(1, count + 1), np.random.default_rng(count)
+    rotations = np.zeros((count, len(BONES), 3))
+    rotations[:, 1:] = turn * rng.uniform(-1, 1, (count, len(BONES) - 1, 3))
+    folder.mkdir()
+    write_fits(folder / "fits.npz", Fits(
+        ids=ids, image_ids=ids, shape=(0.2 * rng.normal(size=(count, shapes))).astype(np.float32),
+        rotations=rotations.astype(np.float32), translation=np.tile(np.float32([0, 2, 0]), (count, 1)),
+        focal=np.full(count, 500.0), principal=np.full((count, 2), 100.0), size=np.full((count, 2), 201), body="smpl",
+        camera_rotation=np.tile(CAMERA_ROTATION, (count, 1, 1)), camera_position=np.zeros((count, 3)),
+        bone_names=BONES,
+    ))  # fmt: skip
+    records = [{"id": int(one), "plausible": True} for one in ids]
+    (folder / "fits.json").write_text(json.dumps({"fits": records, "settings": settings}))
+    return folder

@@ -91,6 +91,14 @@ def surreal_clip(
     return video
 
 
+RIG = (
+    "pelvis", "left_thigh", "right_thigh", "spine", "left_calf", "right_calf", "spine1", "left_foot", "right_foot",
+    "spine2", "left_toes", "right_toes", "neck", "left_collar", "right_collar", "head", "left_upper_arm",
+    "right_upper_arm", "left_forearm", "right_forearm", "left_hand", "right_hand", "left_fingers", "right_fingers",
+)  # fmt: skip
+"""SMPL's joints in the words of the data sets."""
+
+
 def standing_joints(x: float = 100.0, y: float = 40.0) -> np.ndarray:  # (24, 2)
     """SMPL's joints of somebody who stands before the camera, pixels in whole numbers; left is at larger x."""
     offsets = {
@@ -98,10 +106,8 @@ def standing_joints(x: float = 100.0, y: float = 40.0) -> np.ndarray:  # (24, 2)
         "spine2": (0, 40), "toes": (14, 172), "neck": (0, 15), "collar": (8, 22), "head": (0, 5),
         "upper_arm": (25, 25), "forearm": (28, 55), "hand": (30, 80), "fingers": (30, 88),
     }  # fmt: skip
-    from fidip.data.sources.smpl import NAMES
-
     joints = np.zeros((24, 2))
-    for j, name in enumerate(NAMES):
+    for j, name in enumerate(RIG):
         side, _, part = name.partition("_")
         dx, dy = offsets[part] if side in ("left", "right") else offsets[name]
         joints[j] = x + (-dx if side == "right" else dx), y + dy

@@ -14,10 +14,10 @@ import fidip.cli.fit as module
 from fidip.cli import MISTAKE, SUCCESS, main
 from fidip.coco import write_coco
 from fidip.images import read_image
-from fidip.synthesis.bodies.smpl_files import BONES
+from fidip.smpl_joints import BONES
 from fidip.synthesis.fits import read_fits, write_fits
 from fidip.synthesis.priors import DEFAULT_PRIOR, read_prior
-from smpl_cases import smpl_cases, some_poses, write_body
+from smpl_cases import converted, smpl_cases, some_poses, write_body
 from test_synthesis_published_priors import mixture
 
 COUNT = 6
@@ -54,13 +54,17 @@ def test_a_users_body_is_fitted_drawn_and_recorded(files: Path, tmp_path: Path, 
         white = (read_image(out / "overlays" / f"{name}.png") == 255).all(2).mean()
         assert 0.2 < white < 0.95
     assert (out / "index.html").read_text().count("<figure") == 2
-    assert (
-        main(["synth", str(tmp_path / "images"), "--fits", str(out), "--renderer", "flat", "--size", "64"]) == MISTAKE
-    )
+    images = ["synth", str(tmp_path / "images"), "--fits", str(out), "--renderer", "flat", "--size", "64"]
+    assert main(images) == MISTAKE
     error = capsys.readouterr().err
-    assert "fits of the body smpl; images are made of the body anny alone" in error
+    assert "fits of the body smpl, not anny; give --body smpl --body-file" in error
     assert error.count("\n") == 1
+    np.savez(tmp_path / "other.npz", **converted() | {"source_sha256": np.array("1" * 64)})
+    assert main([*images, "--body", "smpl", "--body-file", str(tmp_path / "other.npz")]) == MISTAKE
+    assert "fits.json: settings.body_sha256: the fits are of another file than" in capsys.readouterr().err
     assert not (tmp_path / "images").exists()
+    assert main([*images, "--rotations", "1", "--body", "smpl", "--body-file", str(files / "body.npz")]) == SUCCESS
+    assert len(list((tmp_path / "images" / "images").iterdir())) == 2
 
 
 def test_a_published_mixture_and_a_prior_of_ones_own_decide_the_poses(files: Path, tmp_path: Path, monkeypatch) -> None:

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidip.data.sources.smpl import HIP_RISE, HIP_SPREAD, KEYPOINT_JOINTS, NAMES, PARENTS, coco_points
+from fidip.data.sources.smpl import HIP_RISE, HIP_SPREAD, coco_points
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import KEYPOINT_JOINTS, PARENTS
 from fidip.synthesis.bodies.anny import AnnyBody
-from source_folders import standing_joints
+from source_folders import RIG, standing_joints
 
 LEFT_HIP, RIGHT_HIP = 11, 12
 
@@ -30,7 +31,7 @@ def test_every_keypoint_is_the_joint_of_its_name() -> None:
     for k, name in enumerate(COCO_17.keypoints):
         side, _, kind = name.partition("_")
         if kind in own:
-            assert points[k].tolist() == joints[NAMES.index(f"{side}_{own[kind]}")].tolist()
+            assert points[k].tolist() == joints[RIG.index(f"{side}_{own[kind]}")].tolist()
         else:
             assert np.isnan(points[k]).all()  # nose, eyes, ears
     assert len(KEYPOINT_JOINTS) == 12
@@ -38,14 +39,14 @@ def test_every_keypoint_is_the_joint_of_its_name() -> None:
 
 
 def test_parents_lead_to_the_pelvis() -> None:
-    assert len(NAMES) == len(PARENTS) == 24
+    assert len(RIG) == len(PARENTS) == 24
     for joint in range(24):
         steps, at = 0, joint
         while at > 0:
             at, steps = PARENTS[at], steps + 1
         assert at == 0
         assert steps < 10
-    assert [NAMES[PARENTS[NAMES.index(n)]] for n in ("left_calf", "right_hand", "left_collar")] == [
+    assert [RIG[PARENTS[RIG.index(n)]] for n in ("left_calf", "right_hand", "left_collar")] == [
         "left_thigh", "right_forearm", "spine2",
     ]  # fmt: skip
 
@@ -74,7 +75,7 @@ def test_the_shares_are_those_of_the_bundled_bodies() -> None:
     """SMPL's neutral body: femoral heads 0.137 m, shoulders 0.339 m apart, heads at 0.590 from shoulders to knees."""
     body, rng = AnnyBody.load(), np.random.default_rng(0)
     for population in ("infant", "adult"):
-        shapes = torch.stack([body.draw_shape(rng, population) for _ in range(100)])
+        shapes = torch.stack([body.draw_shape(rng, population)[0] for _ in range(100)])
         keypoints = body.rest(shapes).keypoints.numpy()
         hips, shoulders = (np.linalg.norm(keypoints[:, k] - keypoints[:, k + 1], axis=1).mean() for k in (LEFT_HIP, 5))
         assert HIP_SPREAD[population] == pytest.approx((hips / shoulders) / (0.137 / 0.339), rel=0.03)

@@ -23,7 +23,7 @@ def body() -> AnnyBody:
 
 @pytest.fixture(scope="module")
 def shape(body: AnnyBody) -> torch.Tensor:
-    return body.draw_shape(np.random.default_rng(0), "adult")[None]
+    return body.draw_shape(np.random.default_rng(0), "adult")[0][None]
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def body() -> AnnyBody:
 def inputs(body: AnnyBody) -> Inputs:
     """An infant and an adult in poses that no one takes, somewhere in the world."""
     generator = np.random.default_rng(7)
-    shapes = [body.draw_shape(generator, population) for population in ("infant", "adult")]
+    shapes = [body.draw_shape(generator, population)[0] for population in ("infant", "adult")]
     rotations = generator.normal(0, 0.3, (2, len(body.bone_names), 3))
     translation = generator.normal(0, 1, (2, 3))
     return (
@@ -148,7 +148,7 @@ def test_every_part_has_faces_on_its_own_side(body: AnnyBody, inputs: Inputs) ->
 
 def test_the_surface_is_closed_enough_to_have_a_weight(body: AnnyBody) -> None:
     """Faces turn outwards: the volume inside is positive and that of an infant."""
-    shape = body.draw_shape(np.random.default_rng(0), "infant", (0.4, 0.6))
+    shape = body.draw_shape(np.random.default_rng(0), "infant", (0.4, 0.6))[0]
     vertices = body.rest(shape[None]).vertices[0].double().numpy()
     a, b, c = np.moveaxis(vertices[body.faces], 1, 0)
     assert 5.0 < 1030 * np.einsum("fi,fi->", a, np.cross(b, c)) / 6 < 10.5  # kg at six months
@@ -162,7 +162,7 @@ def test_infants_grow_like_the_who_standards(
     body: AnnyBody, years: tuple[float, float], centimetres: float, kilograms: float
 ) -> None:
     generator = np.random.default_rng(1)
-    shapes = torch.stack([body.draw_shape(generator, "infant", years) for _ in range(40)])
+    shapes = torch.stack([body.draw_shape(generator, "infant", years)[0] for _ in range(40)])
     vertices = body.rest(shapes).vertices
     lengths = (vertices[..., 2].amax(1) - vertices[..., 2].amin(1)) * 100
     a, b, c = vertices[:, body.faces].unbind(2)
@@ -191,7 +191,7 @@ def test_infants_of_a_month_are_within_5_percent_of_the_who_medians(
     body: AnnyBody, month: float, centimetres: float, kilograms: float, head: float
 ) -> None:
     generator = np.random.default_rng(2)
-    rest = body.rest(torch.stack([body.draw_infant(generator, (month, month))[0] for _ in range(100)]))
+    rest = body.rest(torch.stack([body.draw_shape(generator, "infant", months=(month, month))[0] for _ in range(100)]))
     lengths = (rest.vertices[..., 2].amax(1) - rest.vertices[..., 2].amin(1)) * 100
     a, b, c = rest.vertices[:, body.faces].unbind(2)
     weights = 1030 * (a * torch.linalg.cross(b, c)).sum((1, 2)) / 6
@@ -203,21 +203,23 @@ def test_infants_of_a_month_are_within_5_percent_of_the_who_medians(
 
 
 def test_infants_are_drawn_by_months_alone(body: AnnyBody) -> None:
-    first, again = (body.draw_infant(np.random.default_rng([3, 5]), (0, 12))[0] for _ in range(2))
+    first, again = (body.draw_shape(np.random.default_rng([3, 5]), "infant", months=(0, 12))[0] for _ in range(2))
     assert torch.equal(first, again)
     generator = np.random.default_rng(0)
-    rest = body.rest(torch.stack([body.draw_infant(generator, (0, 12))[0] for _ in range(40)])).vertices[..., 2]
+    rest = body.rest(
+        torch.stack([body.draw_shape(generator, "infant", months=(0, 12))[0] for _ in range(40)])
+    ).vertices[..., 2]
     lengths = rest.amax(1) - rest.amin(1)
     assert lengths.min() < 0.58
     assert lengths.max() > 0.68
     for months in ((-1, 2), (5, 4), (12, 25)):
         with pytest.raises(ValueError, match="ages are 0 to 24, in order"):
-            body.draw_infant(generator, months)
+            body.draw_shape(generator, "infant", months=months)
 
 
 def test_adults_are_adults(body: AnnyBody) -> None:
     generator = np.random.default_rng(1)
-    vertices = body.rest(torch.stack([body.draw_shape(generator, "adult") for _ in range(40)])).vertices
+    vertices = body.rest(torch.stack([body.draw_shape(generator, "adult")[0] for _ in range(40)])).vertices
     stature = vertices[..., 2].amax(1) - vertices[..., 2].amin(1)
     assert stature.min() > 1.35
     assert stature.max() < 2.1
@@ -226,12 +228,12 @@ def test_adults_are_adults(body: AnnyBody) -> None:
 
 
 def test_a_shape_depends_on_the_generator_alone(body: AnnyBody) -> None:
-    first, again = (body.draw_shape(np.random.default_rng([3, 5]), "infant") for _ in range(2))
-    other = body.draw_shape(np.random.default_rng([3, 6]), "infant")
+    first, again = (body.draw_shape(np.random.default_rng([3, 5]), "infant")[0] for _ in range(2))
+    other = body.draw_shape(np.random.default_rng([3, 6]), "infant")[0]
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     with pytest.raises(ValueError, match="no infant between"):
-        body.draw_shape(np.random.default_rng(0), "infant", (30.0, 40.0))
+        body.draw_shape(np.random.default_rng(0), "infant", (30.0, 40.0))[0]
 
 
 def test_gradients_are_those_of_difference_quotients(body: AnnyBody, inputs: Inputs) -> None:

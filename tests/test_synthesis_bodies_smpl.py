@@ -12,11 +12,12 @@ from scipy.spatial.transform import Rotation
 from body_files import TO_SMPL, humanoid, rotations
 from fidip.errors import RecipeError
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import PARENTS
 from fidip.synthesis.bodies import BODY_MODELS, check_texture_layout, load_body
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.protocol import KEYPOINT_PARTS, PARTS, BodyModel
 from fidip.synthesis.bodies.smpl import SmplBody
-from fidip.synthesis.bodies.smpl_files import PARENTS, _plain_layout, body_arrays
+from fidip.synthesis.bodies.smpl_files import _plain_layout, body_arrays
 
 K = COCO_17.keypoints.index
 
@@ -97,7 +98,7 @@ def test_gradients_are_those_of_difference_quotients(body: SmplBody) -> None:
 def test_the_forged_humanoid_has_the_keypoints_of_the_body_that_it_was_cut_from(body: SmplBody) -> None:
     """Axes, order, sides and vertices of the head: the bundled body knows nothing of SMPL's."""
     anny = AnnyBody.load()
-    theirs = anny.rest(anny.draw_shape(np.random.default_rng(3), "infant", (0.4, 0.6))[None]).keypoints[0]
+    theirs = anny.rest(anny.draw_shape(np.random.default_rng(3), "infant", (0.4, 0.6))[0][None]).keypoints[0]
     ours = body.rest(torch.zeros(1, 10)).keypoints[0]
     gaps = (ours - theirs).norm(dim=1)
     hips = [K("left_hip"), K("right_hip")]
@@ -164,10 +165,10 @@ def test_the_plain_layout_keeps_front_and_back_apart(body: SmplBody) -> None:
 
 
 def test_shapes_are_standard_normal_and_depend_on_the_generator_alone(body: SmplBody) -> None:
-    draws = torch.stack([body.draw_shape(np.random.default_rng(n), "infant") for n in range(400)])
+    draws = torch.stack([body.draw_shape(np.random.default_rng(n), "infant")[0] for n in range(400)])
     assert abs(draws.mean()) < 0.06
     assert abs(draws.std() - 1) < 0.05
-    assert torch.equal(draws[7], body.draw_shape(np.random.default_rng(7), "adult", (0.0, 1.0)))
+    assert torch.equal(draws[7], body.draw_shape(np.random.default_rng(7), "adult", (0.0, 1.0))[0])
 
 
 def test_bone_weights_and_wrong_shapes(body: SmplBody) -> None:

@@ -19,7 +19,7 @@ ABOVE = Camera.looking_at(np.array([0.0, -0.5, 1.1]), np.zeros(3), (200, 200), 0
 @pytest.fixture(scope="module")
 def infant() -> Resting:
     body, rng = AnnyBody.load(), np.random.default_rng(3)
-    return rest_on_floor(body, body.draw_shape(rng, "infant"), draw_pose(rng, "supine", body))
+    return rest_on_floor(body, body.draw_shape(rng, "infant")[0], draw_pose(rng, "supine", body))
 
 
 def reach(infant: Resting, seed: int, camera: Camera = ABOVE) -> Mesh | None:

@@ -27,7 +27,7 @@ def surface() -> Surface:
 def posed(posture: str = "supine", seed: int = 0) -> np.ndarray:
     body = AnnyBody.load()
     rng = np.random.default_rng(seed)
-    shape = body.draw_shape(rng, "infant")
+    shape = body.draw_shape(rng, "infant")[0]
     with torch.no_grad():
         return rest_on_floor(body, shape, draw_pose(rng, posture, body, "infant")).vertices  # type: ignore[arg-type]
 

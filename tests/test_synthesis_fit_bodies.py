@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fidip.errors import DataError, RecipeError
-from fidip.synthesis.bodies.smpl_files import BONES
+from fidip.smpl_joints import BONES
 from fidip.synthesis.fit_bodies import FIT_BODIES, Fittable, fitted_poses
 from fidip.synthesis.fit_people import fit_people, posed, subjects
 from fidip.synthesis.fit_smpl import AXIS_ANGLES

@@ -19,7 +19,7 @@ GOOD = Measured(0.02, 60.0, 3.0)
 
 def posed(rotations: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     body = AnnyBody.load()
-    shape = body.draw_shape(np.random.default_rng(seed), "infant", (0.5, 1.0))[None]
+    shape = body.draw_shape(np.random.default_rng(seed), "infant", (0.5, 1.0))[0][None]
     return rotations, body(shape, torch.from_numpy(rotations)[None], torch.zeros(1, 3)).vertices[0].numpy()
 
 

@@ -11,8 +11,8 @@ from scipy.stats import chi2, multivariate_normal
 
 from body_files import TO_SMPL
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import BONES
 from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES, SmplBody
-from fidip.synthesis.bodies.smpl_files import BONES
 from fidip.synthesis.fit_bodies import CPU
 from fidip.synthesis.fit_check import MOST_POSE_ENERGY, Measured, fit_faults
 from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, AXIS_ANGLES, BENDING, AxisAngleBody, broad_prior

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rotations = np.stack([draw_pose(rng, "supine", body).rotations for _ in range(BODIES)])
     ids = 10 * np.arange(1, BODIES + 1)
     write_fits(out / "fits.npz", Fits(
-        ids=ids, image_ids=ids, shape=np.stack([body.draw_shape(rng, "infant").numpy() for _ in ids]),
+        ids=ids, image_ids=ids, shape=np.stack([body.draw_shape(rng, "infant")[0].numpy() for _ in ids]),
         rotations=rotations, translation=np.tile(np.float32([0, 2, 0]), (BODIES, 1)), focal=np.full(BODIES, 500.0),
         principal=np.full((BODIES, 2), 100.0), size=np.full((BODIES, 2), 201), body="anny",
         camera_rotation=np.tile(CAMERA_ROTATION, (BODIES, 1, 1)), camera_position=np.zeros((BODIES, 3)),
@@ -77,11 +77,15 @@ def test_other_folders_and_changed_files_are_named(folder: Path, tmp_path: Path)
         opened.subject(0, AnnyBody.load())
 
 
-def test_fits_of_a_body_without_clothes_are_refused_before_anything_is_drawn(folder: Path, tmp_path: Path) -> None:
+def test_fits_of_another_body_are_refused_before_anything_is_drawn(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "fits.json").write_bytes((folder / "fits.json").read_bytes())
     write_fits(tmp_path / "fits.npz", replace(read_fits(folder / "fits.npz"), body="smpl"))
-    with pytest.raises(DataError, match=r"fits\.npz: body: fits of the body smpl; .* fit with --body anny"):
-        FittedBodies.open(tmp_path, None, 1, None, 0)
+    settings = Settings("infant-flat", 1, SIZE, seed=0, fitted=FittedBodies.open(tmp_path, 1, 1, None, 0))
+    with pytest.raises(
+        DataError, match=r"fits\.npz: body: fits of the body smpl, not anny; give --body smpl --body-file"
+    ):
+        generate(tmp_path / "set", settings)
+    assert not (tmp_path / "set").exists()
 
 
 def test_a_subject_is_the_fit_turned_about_its_root(folder: Path) -> None:

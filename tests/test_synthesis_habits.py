@@ -47,7 +47,7 @@ def test_hands_come_where_they_are_said_to_be(
     generator = np.random.default_rng(4)
     with_habit, without = [], []
     for _ in range(8):
-        shape = body.draw_shape(generator, "infant", (0.8, 1.2))
+        shape = body.draw_shape(generator, "infant", (0.8, 1.2))[0]
         pose = draw_pose(generator, posture, body)
         changed = draw_habit(generator, body, shape, pose)
         np.testing.assert_array_equal(changed.rotations[0], pose.rotations[0])
@@ -62,7 +62,7 @@ def test_hands_come_where_they_are_said_to_be(
 def test_newborns_do_not_find_their_feet(body: AnnyBody, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HABITS, "supine", {"hand to foot": 1.0})
     generator = np.random.default_rng(1)
-    newborn = body.draw_infant(generator, (0, 0.5))[0]
+    newborn = body.draw_shape(generator, "infant", months=(0, 0.5))[0]
     pose = draw_pose(generator, "supine", body)
     assert draw_habit(generator, body, newborn, pose) is pose
 
@@ -70,7 +70,7 @@ def test_newborns_do_not_find_their_feet(body: AnnyBody, monkeypatch: pytest.Mon
 def test_how_often(body: AnnyBody, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(habits, "APPROACHES", 0)
     generator = np.random.default_rng(0)
-    shape = body.draw_shape(generator, "infant", (0.8, 1.2))
+    shape = body.draw_shape(generator, "infant", (0.8, 1.2))[0]
     for posture in POSTURES["infant"]:
         pose = draw_pose(generator, posture, body)
         share = np.mean([draw_habit(generator, body, shape, pose) is not pose for _ in range(200)])

@@ -22,7 +22,7 @@ def standing(population: str, seed: int = 0) -> tuple[Mesh, np.ndarray]:
     """A body in its rest pose (facing −y, its left at +x) and its keypoints."""
     body = AnnyBody.load()
     with torch.no_grad():
-        rest = body.rest(body.draw_shape(np.random.default_rng(seed), population)[None])  # type: ignore[arg-type]
+        rest = body.rest(body.draw_shape(np.random.default_rng(seed), population)[0][None])  # type: ignore[arg-type]
     vertices = rest.vertices[0].numpy()
     V = len(vertices)
     mesh = Mesh(
@@ -146,7 +146,7 @@ def test_share_in_frame_counts_points_up_to_the_picture_edge() -> None:
 
 def test_standing_length_is_the_same_in_every_pose() -> None:
     body = AnnyBody.load()
-    shape = body.draw_shape(np.random.default_rng(0), "infant")[None]
+    shape = body.draw_shape(np.random.default_rng(0), "infant")[0][None]
     rotations = torch.zeros(1, len(body.bone_names), 3)
     straight = standing_length(body.keypoints(shape, rotations, torch.zeros(1, 3))[0].numpy().astype(float))
     for name in ("upperleg01.L", "lowerleg01.R", "upperarm01.L"):

@@ -12,7 +12,7 @@ from fidip.synthesis.bodies.protocol import PARTS
 from fidip.synthesis.limbs import MOVES, Push, limb_of, moved
 
 BODY = AnnyBody.load()
-SHAPE = BODY.draw_shape(np.random.default_rng(5), "infant", (0.3, 1.0))
+SHAPE = BODY.draw_shape(np.random.default_rng(5), "infant", (0.3, 1.0))[0]
 ENDS = {"hand": "wrist", "foot": "foot", "forearm": "lowerarm02", "shin": "lowerleg02"}
 """Joints that are carried along with a part."""
 

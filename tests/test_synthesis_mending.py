@@ -38,7 +38,7 @@ BESIDE = {"left_shoulder_elevation": 10.0, "left_shoulder_reach": 25.0, "left_el
     ],
 )  # fmt: skip
 def test_limbs_are_pushed_out_and_the_rest_stays(body: AnnyBody, wrong: dict[str, float]) -> None:
-    shape = body.draw_shape(np.random.default_rng(3), "infant", (0.5, 1.0))
+    shape = body.draw_shape(np.random.default_rng(3), "infant", (0.5, 1.0))[0]
     pose = supine(body, wrong)
     before = check_resting(body, rest_on_floor(body, shape, pose))
     assert {fault.check for fault in before} == {"self-penetration"}
@@ -57,7 +57,7 @@ def test_limbs_are_pushed_out_and_the_rest_stays(body: AnnyBody, wrong: dict[str
 
 
 def test_a_joint_beyond_its_limit_is_not_mended(body: AnnyBody) -> None:
-    shape = body.draw_shape(np.random.default_rng(3), "infant", (0.5, 1.0))
+    shape = body.draw_shape(np.random.default_rng(3), "infant", (0.5, 1.0))[0]
     pose = supine(body, {"left_knee_flexion": -40.0})
     resting, faults = lay_down(body, shape, pose)
     assert "joint limit" in {fault.check for fault in faults}
@@ -66,7 +66,7 @@ def test_a_joint_beyond_its_limit_is_not_mended(body: AnnyBody) -> None:
 
 def test_nothing_is_mended_that_is_well(body: AnnyBody) -> None:
     generator = np.random.default_rng(2)
-    shape = body.draw_shape(generator, "infant")
+    shape = body.draw_shape(generator, "infant")[0]
     while check_resting(body, rest_on_floor(body, shape, pose := draw_pose(generator, "prone", body))):
         pass
     resting, faults = lay_down(body, shape, pose)
@@ -79,7 +79,7 @@ def test_most_of_what_topples_is_steadied(body: AnnyBody, posture: Posture) -> N
     generator = np.random.default_rng(0)
     toppled = steadied = 0
     while toppled < 4:
-        shape = body.draw_shape(generator, "infant", (0.6, 1.2))
+        shape = body.draw_shape(generator, "infant", (0.6, 1.2))[0]
         pose = draw_pose(generator, posture, body)
         faults = check_resting(body, rest_on_floor(body, shape, pose))
         if {fault.check for fault in faults} == {"out of balance"}:
@@ -92,7 +92,7 @@ def test_most_of_what_topples_is_steadied(body: AnnyBody, posture: Posture) -> N
 def test_plausible_poses_pass_their_own_checks(body: AnnyBody, population: Population, posture: Posture) -> None:
     for seed in range(2):
         generator = np.random.default_rng(seed)
-        shape = body.draw_shape(generator, population)
+        shape = body.draw_shape(generator, population)[0]
         drawn, refused = draw_plausible_pose(generator, posture, body, shape, population)
         assert check_resting(body, drawn) == ()
         assert all(faults for faults in refused)
@@ -103,7 +103,7 @@ def test_most_draws_pass_and_exaggerated_ones_do_not(body: AnnyBody) -> None:
     generator = np.random.default_rng(0)
     passed = refused = 0
     for _ in range(8):
-        shape = body.draw_shape(generator, "infant")
+        shape = body.draw_shape(generator, "infant")[0]
         drawn = draw_pose(generator, "supine", body)
         wild = drawn.rotations * np.float32(1.6)
         wild[0] = drawn.rotations[0]
@@ -114,6 +114,6 @@ def test_most_draws_pass_and_exaggerated_ones_do_not(body: AnnyBody) -> None:
 
 
 def test_a_hopeless_body_ends_with_the_reasons(body: AnnyBody) -> None:
-    giant = body.draw_shape(np.random.default_rng(0), "infant") * 6
+    giant = body.draw_shape(np.random.default_rng(0), "infant")[0] * 6
     with pytest.raises(RuntimeError, match=r"none of 2 side poses of an infant is plausible: \{'"):
         draw_plausible_pose(np.random.default_rng(0), "side", body, giant, attempts=2)

@@ -60,8 +60,11 @@ def test_a_folder_that_is_missing_or_holds_no_picture_is_refused(tmp_path: Path)
         PictureFolder.open(tmp_path)
 
 
-def test_a_picture_that_went_away_is_named(folder: Path) -> None:
+def test_a_picture_that_changed_or_went_away_is_named(folder: Path) -> None:
     opened = PictureFolder.open(folder)
+    write_image(folder / "b.png", np.zeros((40, 48, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"b\.png: has changed since the run began"):
+        opened.read(1)
     (folder / "a.jpg").unlink()
     with pytest.raises(ImageError, match=r"a\.jpg"):
         opened.read(0)

@@ -27,7 +27,7 @@ def body() -> AnnyBody:
 
 @pytest.fixture(scope="module")
 def shape(body: AnnyBody) -> torch.Tensor:
-    return body.draw_shape(np.random.default_rng(1), "adult")
+    return body.draw_shape(np.random.default_rng(1), "adult")[0]
 
 
 def posed(body: AnnyBody, shape: torch.Tensor, angles: dict[str, float]) -> np.ndarray:
@@ -85,7 +85,7 @@ def test_penetration_agrees_with_winding_numbers(body: AnnyBody) -> None:
     others = body.faces[~np.isin(body.face_parts, arm)]
     deepest, agreed, deep = 0.006, 0, 0
     generator = np.random.default_rng(8)
-    shape = body.draw_shape(generator, "infant", (0.5, 1.0))
+    shape = body.draw_shape(generator, "infant", (0.5, 1.0))[0]
     for elbow in (20.0, 60.0, 95.0):
         for elevation in (5.0, 95.0):
             bent = {"left_hip_flexion": 100.0, "left_shoulder_elevation": elevation, "left_elbow_flexion": elbow}

@@ -37,7 +37,7 @@ def laid(body: AnnyBody, population: Population, posture: Posture, seed: int) ->
     """A body that came to rest within the tilt that it is allowed."""
     generator = np.random.default_rng(seed)
     while True:
-        shape = body.draw_shape(generator, population)
+        shape = body.draw_shape(generator, population)[0]
         resting = rest_on_floor(body, shape, draw_pose(generator, posture, body, population))
         if resting.tilt < 0.9 * SETTLED[posture] or not SETTLED[posture]:
             return resting, shape
@@ -113,7 +113,7 @@ def test_standing_soles_are_level(body: AnnyBody) -> None:
 def test_the_upright_do_not_tilt_and_the_others_stay_within_bounds(body: AnnyBody) -> None:
     for population, posture in ALL:
         generator = np.random.default_rng(4)
-        shape = body.draw_shape(generator, population)
+        shape = body.draw_shape(generator, population)[0]
         drawn = draw_pose(generator, posture, body, population)
         resting = rest_on_floor(body, shape, drawn)
         pose, tilt = resting.pose, resting.tilt

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from fidip.synthesis.bodies.anny import AnnyBody
+from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES, SmplBody
 from fidip.synthesis.skin import SkinChart, paint_eye, paint_skin, skin_chart
 from fidip.synthesis.surface import surface_of
+from smpl_cases import converted
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,19 @@ def test_an_eye_has_a_pupil_an_iris_and_a_white() -> None:
     assert eye[32, 32] < 60
     assert eye[32, 2] > 180
     assert eye[28:36, 28:36].mean() < eye[28:36, 40:46].mean() < eye[28:36, 56:].mean()
+
+
+def test_a_body_without_eyeballs_has_its_eyes_painted_on(chart: SkinChart) -> None:
+    """Looked up at the places of SMPL's vertices for the eyes, in the file's own layout."""
+    assert not np.stack([chart.eyes, chart.irises, chart.pupils]).any()
+    body = SmplBody(converted())
+    own = skin_chart(surface_of(body), 512)
+    painted = paint_skin(np.random.default_rng(0), own, 0.2)[..., :3].astype(float)
+    lips = painted[own.lips > 0.9].mean(0)
+    for name in ("left_eye", "right_eye"):
+        u, v = converted()["uvs"][KEYPOINT_VERTICES[name]]
+        row, column = int((1 - v) * 512), int(u * 512)
+        around = painted[row - 4 : row + 5, column - 8 : column + 9]
+        assert painted[row, column].max() < 90 < lips.max()
+        assert (around.min(-1) > 190).sum() >= 6  # the white
+    assert 0.00005 < (own.eyes > 0.5).mean() < 0.01

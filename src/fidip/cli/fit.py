@@ -67,7 +67,7 @@ def fit(
     from fidip.cli.output import write_report
     from fidip.cli.progress import bar
     from fidip.coco import read_coco
-    from fidip.files import new_folder
+    from fidip.files import new_folder, sha256_of
     from fidip.networks.devices import find_device
     from fidip.synthesis.fit_bodies import Fittable
     from fidip.synthesis.fit_people import fit_people, subjects
@@ -85,7 +85,8 @@ def fit(
     with bar("fitting", len(people)) as show:
         fits, records = fit_people(people, body=fittable, focal=mode, prior=known, device=place, progress=show)
     names = {"poses": poses.name, "body_file": body_file and body_file.name, "prior": prior and prior.name}
-    options = names | {"body": body, "focal": mode, "device": device}
+    sha256 = None if body_file is None else sha256_of(body_file)
+    options = names | {"body": body, "body_sha256": sha256, "focal": mode, "device": device}
     write_fits(folder / FITS, fits)
     _draw(folder, _Found(poses, images), people, (fits, records), unfit, fittable.model)
     write_report(folder / RECORD, _record(options, records, unfit))

@@ -6,8 +6,9 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import tyro
 
@@ -15,9 +16,19 @@ from fidip.errors import RecipeError
 
 if TYPE_CHECKING:
     from fidip.synthesis.generate import Crew
+    from fidip.synthesis.pictures import UserPictures
+    from fidip.synthesis.presets import Preset
 
 STYLES = {"flat": "flat", "raycast": "photo"}
 """What the scenes of a renderer are called."""
+
+
+class Folders(NamedTuple):
+    """Where the user's pictures are, in the order of ``UserPictures.open``."""
+
+    textures: Path | None
+    backgrounds: Path | None
+    body_textures: Path | None
 
 
 def synth(
@@ -25,15 +36,20 @@ def synth(
     *,
     count: int | None = None,
     population: Literal["infant", "adult"] = "infant",
-    renderer: Literal["flat", "raycast"] = "raycast",
-    size: Annotated[str, tyro.conf.arg(metavar="PX|WxH")] = "256",
+    renderer: Literal["flat", "raycast"] | None = None,
+    size: Annotated[str | None, tyro.conf.arg(metavar="PX|WxH")] = None,
     seed: int = 0,
     workers: int = 1,
     age_months: Annotated[str | None, tyro.conf.arg(metavar="LOW-HIGH")] = None,
     fits: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     select: int | None = None,
-    rotations: int = 10,
+    rotations: int | None = None,
     keep: int | None = None,
+    body: Literal["anny", "smpl"] = "anny",
+    body_file: Annotated[Path | None, tyro.conf.arg(metavar="BODY.npz")] = None,
+    body_textures: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    recipe: Literal["paper"] | None = None,
+    take: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KIND=N")] = (),
     textures: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     backgrounds: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     shard: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1",
@@ -51,16 +67,26 @@ def synth(
         count: How many images; not with --fits, which says it by --keep.
         population: Whom the images show.
         renderer: flat puts unlit bodies before pictures, as the published pipeline did; raycast makes lit rooms with
-            soft shadows, seen through a camera's sensor (simulated real images; needs the extra "synthesis").
-        size: Width and height in pixels, or one number for both.
+            soft shadows, seen through a camera's sensor (simulated real images; needs the extra "synthesis"). raycast
+            unless a recipe says otherwise.
+        size: Width and height in pixels, or one number for both; 256 unless a recipe says otherwise.
         seed: Decides everything random.
         workers: Processes.
         age_months: Ages of the infants, such as 0-12; without it newborns to toddlers of two years.
         fits: A folder of "fidip fit": show these bodies instead of drawn ones (with --renderer flat, as they have no
             floor).
         select: So many of the plausible fits, chosen at random; without it all of them.
-        rotations: In how many turns each of them is shown.
+        rotations: In how many turns each of them is shown; 10 if not given.
         keep: So many of the images that this makes, chosen at random; without it all of them.
+        body: The body that the fits are of: the bundled one, or an SMPL or SMIL body of yours.
+        body_file: Your body, converted with "fidip convert-body"; for --body smpl only.
+        body_textures: A folder of pictures of whole bodies in SMPL's layout, skin and clothes in one, or sub-folders
+            infant and clothing; for a body that was converted with --uv-template.
+        recipe: paper sets the paper's own numbers, which options given beside it replace: --select 100 --rotations 10
+            --keep 504 --size 640x480 --renderer flat --take infant=12 clothing=478 backgrounds=600, and no background
+            but yours.
+        take: So many of your pictures of a kind (infant, clothing, backgrounds), chosen at random, such as infant=12;
+            without it all of them.
         textures: A folder of pictures of cloth, which join those that clothes, blankets and toys are made of.
         backgrounds: A folder of pictures of any size, which join those that show behind everything.
         shard: Make a part of the images only, such as 3/16: every sixteenth from the third on, as in the whole.
@@ -71,12 +97,20 @@ def synth(
     """
     from fidip.cli.output import write_report
     from fidip.cli.progress import bar
+    from fidip.synthesis.bodies import BodyChoice
     from fidip.synthesis.fitted import FittedBodies
     from fidip.synthesis.generate import generate
-    from fidip.synthesis.pictures import UserPictures
+    from fidip.synthesis.presets import PLAIN, PRESETS
     from fidip.synthesis.sample import Settings
 
     part = parse_shard(shard)
+    preset = PLAIN if recipe is None else PRESETS[recipe]
+    renderer, size = renderer or preset.renderer, size or preset.size
+    rotations = preset.rotations if rotations is None else rotations
+    select, keep = preset.select if select is None else select, preset.keep if keep is None else keep
+    folders = Folders(textures, backgrounds, body_textures)
+    if recipe is not None and None in (fits, backgrounds, body_textures):
+        raise RecipeError(f"--recipe {recipe}: needs --fits DIR, --body-textures DIR and --backgrounds DIR")
     fitted = None
     if fits is not None:
         if count is not None or age_months is not None:
@@ -89,7 +123,8 @@ def synth(
         raise RecipeError("--count: say how many images, or whom they show by --fits DIR")
     settings = Settings(
         f"{population}-{STYLES[renderer]}", count, parse_size(size), seed, keep_ground_truth,
-        None if age_months is None else parse_months(age_months), UserPictures.open(textures, backgrounds), fitted,
+        None if age_months is None else parse_months(age_months), _pictures(folders, preset, take, seed), fitted,
+        BodyChoice.open(body, body_file),
     )  # fmt: skip
     start = time.perf_counter()
     with bar("rendering", len(range(part[0] - 1, count, part[1]))) as show, _crew(workers, ray) as crew:
@@ -111,6 +146,20 @@ def synth(
         "seconds": round(seconds, 3),
     }
     write_report(json, report)
+
+
+def _pictures(folders: Folders, preset: Preset, take: tuple[str, ...], seed: int) -> UserPictures:
+    """The user's pictures, or so many of each kind as the preset says and ``take`` says better."""
+    from fidip.synthesis.pictures import UserPictures
+    from fidip.synthesis.presets import parse_take
+
+    own = parse_take(take)
+    for kind in own:
+        if (folders.backgrounds if kind == "backgrounds" else folders.body_textures) is None:
+            option = "--backgrounds" if kind == "backgrounds" else "--body-textures"
+            raise RecipeError(f"--take {kind}={own[kind]}: there are none to choose from; add {option} DIR")
+    opened = UserPictures.open(*folders, take={**preset.take, **own}, seed=seed)
+    return replace(opened, only_theirs=preset.only_theirs)
 
 
 @contextmanager

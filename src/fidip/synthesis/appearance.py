@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fidip.images import RGBImage
 from fidip.synthesis.backgrounds import background
 from fidip.synthesis.grounds import GROUNDS, ground
-from fidip.synthesis.pictures import PictureFolder, UserPictures, backdrop, cloth
+from fidip.synthesis.pictures import PictureFolder, UserPictures, backdrop, body_texture, cloth
 from fidip.synthesis.skin import SkinChart, paint_eye, paint_skin, skin_chart
 from fidip.synthesis.surface import Surface
 from fidip.synthesis.textures import Palette, Texture, fabric, hair
@@ -157,6 +157,8 @@ class AssetBank:
     floors: Sequence[Ground]  # what a body lies, sits or stands on
     walls: Sequence[Ground]
     pictures: Sequence[NDArray[np.uint8]]  # whole backgrounds, (S, S, 3)
+    bodies: Sequence[Texture]  # the user's; where there are some nobody needs skin, hair or clothes
+    body_names: tuple[str, ...]  # of their files, below the folder of their kind
     floor_kinds: tuple[str, ...]
     picture_kinds: tuple[str, ...]
 
@@ -165,7 +167,10 @@ class AssetBank:
         cloths = _guests(pictures.textures, lambda pixels: cloth(pixels, CLOTH_SIZE))
         backdrops = _guests(pictures.backgrounds, backdrop)
         self.name, self.floor_kinds = name, recipe.floors
-        self.picture_kinds = (*recipe.pictures, *(USERS for _ in backdrops))
+        own_pictures = () if pictures.only_theirs else recipe.pictures
+        self.picture_kinds = (*own_pictures, *(USERS for _ in backdrops))
+        self.bodies = Shelf((0, 0), (), [each for kind in pictures.bodies for each in _guests(kind, body_texture)])
+        self.body_names = tuple(f"{kind.folder.name}/{name}" for kind in pictures.bodies for name in kind.files)
 
         @cache
         def chart() -> SkinChart:
@@ -188,7 +193,7 @@ class AssetBank:
         self.toys = Shelf((recipe.seed, 10), [woven(pattern, (BRIGHT, NURSERY)) for pattern in TOY_PATTERNS])
         self.floors = Shelf((recipe.seed, 11), [partial(_ground, kind) for kind in recipe.floors])
         self.walls = Shelf((recipe.seed, 12), [partial(_ground, kind) for kind in recipe.walls])
-        self.pictures = Shelf((recipe.seed, 13), [partial(_picture, kind) for kind in recipe.pictures], backdrops)
+        self.pictures = Shelf((recipe.seed, 13), [partial(_picture, kind) for kind in own_pictures], backdrops)
 
 
 USERS = "the user's"

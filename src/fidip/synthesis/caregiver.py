@@ -20,6 +20,9 @@ DIRECTIONS = 24
 SKIN_GAP = 0.004
 """Metres between the fingers and what they touch."""
 
+GROWN = 1.5
+"""Times the height of an infant: what is shorter is no adult."""
+
 TOUCHED = ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
            "right_ankle", "left_wrist", "right_wrist")  # fmt: skip
 
@@ -29,10 +32,13 @@ def reaching_arm(
 ) -> Mesh | None:
     """An arm from outside the picture whose fingers touch the body near one of its joints.
 
-    It comes from a direction from which its shoulder does not show; where there is none, nobody reaches in (``None``).
+    It comes from a direction from which its shoulder does not show; where there is none, nobody reaches in (``None``),
+    nor where the body model knows no adults, as those of a user's file.
     The arm is that of the average adult in its reference pose, elbow half bent; ``skin`` is in the body's atlas.
     """
-    reference = surface.references["adult"]
+    reference, infant = surface.references["adult"], surface.references["infant"]
+    if np.ptp(reference.vertices[:, 2]) < GROWN * np.ptp(infant.vertices[:, 2]):
+        return None
     own = np.isin(surface.face_parts, [PARTS.index(part) for part in ARM])
     corners, faces = np.unique(surface.face_uvs[own], return_inverse=True)
     rest = reference.vertices[surface.vertex_of_uv[corners]].astype(np.float64)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidip.errors import FidipError, MissingExtra, RecipeError
-from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.renderers import RENDERERS
 from fidip.synthesis.sample import Encoded, Settings, encode_sample
 from fidip.synthesis.scene import SCENE_STYLES
@@ -95,7 +94,7 @@ class _Maker:
 
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        self._settings, self._body = settings, AnnyBody.load()
+        self._settings, self._body = settings, settings.body.load()
         self._renderer = RENDERERS[SCENE_STYLES[settings.style].renderer]()
 
     def make(self, number: int) -> Encoded | FidipError:

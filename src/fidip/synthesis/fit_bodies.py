@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from fidip.errors import DataError
+from fidip.smpl_joints import BONES
 from fidip.synthesis.bodies import check_body
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.bodies.smpl import SmplBody
-from fidip.synthesis.bodies.smpl_files import BONES
 from fidip.synthesis.fit_body import AnatomicalBody, FitBody
 from fidip.synthesis.fit_smpl import AXIS_ANGLES, AxisAngleBody, pose_vectors
 from fidip.synthesis.fits import Fits

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import BONES, PARENTS
 from fidip.synthesis.bodies.skinning import forward_kinematics, kinematic_levels, rotation_matrices
 from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES, SmplBody
-from fidip.synthesis.bodies.smpl_files import BONES, PARENTS
 from fidip.synthesis.fit_body import left_jacobian
 from fidip.synthesis.priors import PosePrior, PoseSpace
 

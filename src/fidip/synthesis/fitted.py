@@ -16,6 +16,7 @@ import torch
 
 from fidip.errors import DataError, RecipeError
 from fidip.files import read_json, sha256_of
+from fidip.synthesis.bodies import OF_A_FILE, BodyChoice
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.fits import FITS, RECORD, Fits, read_fits
 from fidip.synthesis.framing import View
@@ -23,9 +24,6 @@ from fidip.synthesis.scene import SceneStyle, Subject
 
 TURN = np.array([1.0, -1.0, -1.0]) * np.pi / 11
 """From one image of a body to the next, added to the root's axis-angle components as in the published renderer."""
-
-DRESSED = "anny"
-"""The body that clothes, hair and skin are made for."""
 
 AS_FITTED = View(weight=1.0, elevation=(-8, 8), azimuth=(-8, 8), roll=(0, 0))
 """From where the fit's camera stood: upright in the picture is upright in the world."""
@@ -50,14 +48,11 @@ class FittedBodies:
         """Choose ``select`` plausible fits (``None``: all), ``rotations`` turns of each, ``keep`` images of these.
 
         Raises:
-            DataError: the folder is not one of ``fidip fit``, or its bodies are others than the scenes can show.
+            DataError: the folder is not one of ``fidip fit``.
             RecipeError: there are too few plausible fits, or fewer images than are to be kept.
         """
         file = folder / FITS
         fits = read_fits(file)
-        if fits.body != DRESSED:
-            problem = f"fits of the body {fits.body}; images are made of the body {DRESSED} alone, the one with clothes"
-            raise DataError(file, "body", f"{problem}: fit with --body {DRESSED}")
         plausible = _plausible(folder / RECORD)
         rows = np.flatnonzero([plausible.get(int(one), False) for one in fits.ids])
         wanted = len(rows) if select is None else select
@@ -74,6 +69,19 @@ class FittedBodies:
             raise RecipeError(f"--keep {kept}: {wanted} bodies in {rotations} turns make {len(every)} images")
         places = np.sort(rng.choice(len(every), kept, replace=False))
         return cls(file, sha256_of(file), tuple(every[place] for place in places))
+
+    def check(self, choice: BodyChoice) -> None:
+        """Raise ``DataError`` where the fits are not of this body, to the very file where their record names one."""
+        fits = _fits(self.file, self.sha256)
+        if fits.body != choice.name:
+            remedy = "--body smpl --body-file BODY.npz" if fits.body in OF_A_FILE else f"--body {fits.body}"
+            raise DataError(self.file, "body", f"fits of the body {fits.body}, not {choice.name}; give {remedy}")
+        fits.check(self.file, choice.load())
+        record = self.file.with_name(RECORD)
+        match read_json(record):
+            case {"settings": {"body_sha256": str(known)}} if choice.file is not None and known != choice.sha256:
+                problem = f"the fits are of another file than {choice.file}; give the one that they were made with"
+                raise DataError(record, "settings.body_sha256", problem)
 
     def to_json(self) -> dict[str, Any]:
         """What of it decides the bytes of a run."""

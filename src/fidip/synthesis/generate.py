@@ -26,12 +26,14 @@ from fidip import __version__
 from fidip.annotations import LabelledImage
 from fidip.coco import read_coco, write_coco
 from fidip.errors import FidipError, RecipeError, StorageError
-from fidip.files import new_folder, read_json, remove_stale_temporaries, sha256_of, storage_error, write_json
+from fidip.files import new_folder, read_json, remove_stale_temporaries, storage_error, write_json
 from fidip.platform import single_threaded_children
-from fidip.synthesis.bodies.anny import BUNDLE, AnnyBody
+from fidip.synthesis.bodies import check_texture_layout
+from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.camera import Camera
 from fidip.synthesis.renderers import RENDERERS
 from fidip.synthesis.sample import (
+    BUNDLED,
     IMAGES,
     LABELS,
     REFUSED,
@@ -92,13 +94,13 @@ def generate(
             if progress:
                 progress(done)
         images = [image for number in numbers for image in read_coco(label_file(out, number))]
-        write_json(out / MANIFEST, {"settings": record, **_manifest(images)}, indent=2)
+        write_json(out / MANIFEST, {"settings": record, **_manifest(images, settings)}, indent=2)
         write_coco(out / ANNOTATIONS, images)
     _discard_labels(out)
     return read_coco(out / ANNOTATIONS)
 
 
-def _manifest(images: list[LabelledImage]) -> dict[str, Any]:
+def _manifest(images: list[LabelledImage], settings: Settings) -> dict[str, Any]:
     """What a set was made from, and how many draws were refused for which reason."""
     refused: Counter[str] = Counter()
     for image in images:
@@ -107,7 +109,7 @@ def _manifest(images: list[LabelledImage]) -> dict[str, Any]:
         "images": len(images),
         "postures": dict(sorted(Counter(image.posture for image in images if image.posture).items())),
         REFUSED: dict(refused.most_common()),
-        "assets": {BUNDLE.name: sha256_of(BUNDLE)},
+        "assets": settings.body.hashes(),
         "versions": {"fidip": __version__, **{name: version(name) for name in ("numpy", "torch")}},
     }
 
@@ -125,7 +127,7 @@ def _write_samples(out: Path, settings: Settings, numbers: list[int], crew: Crew
     _warm_up(renderer)
     if min(crew, len(numbers)) == 1:
         with single_thread():
-            body = AnnyBody.load()
+            body = settings.body.load()
             for number in numbers:
                 write_encoded(out, encode_sample(settings, number, body, renderer))
                 yield number
@@ -166,7 +168,7 @@ class _Worker:
 
     out: Path
     settings: Settings
-    body: AnnyBody
+    body: BodyModel
     renderer: Renderer
 
 
@@ -177,7 +179,7 @@ _worker: list[_Worker] = []
 def _start_worker(out: Path, settings: Settings) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _worker.append(_Worker(out, settings, AnnyBody.load(), RENDERERS[SCENE_STYLES[settings.style].renderer]()))
+    _worker.append(_Worker(out, settings, settings.body.load(), RENDERERS[SCENE_STYLES[settings.style].renderer]()))
 
 
 def _work(number: int) -> tuple[int, FidipError | None]:
@@ -215,6 +217,18 @@ def _check(settings: Settings, crew: Crew | int, shard: Shard) -> None:
     if not all(SIZES[0] <= side <= SIZES[1] for side in settings.size):
         width, height = settings.size
         raise RecipeError(f"--size {width}x{height}: each side must have {SIZES[0]} to {SIZES[1]} pixels")
+    _check_body(settings)
+
+
+def _check_body(settings: Settings) -> None:
+    """Raise ``FidipError`` where fits or textures are for another body than the one that is to be shown."""
+    body = settings.body.load()
+    for folder in settings.pictures.bodies:
+        check_texture_layout(body, folder.folder)
+    if settings.fitted is not None:
+        settings.fitted.check(settings.body)
+    elif settings.body != BUNDLED:
+        raise RecipeError(f"--body {settings.body.name}: it is shown in the poses of fits only; add --fits DIR")
 
 
 def _claim(out: Path, record: dict[str, Any], keep_ground_truth: bool) -> None:

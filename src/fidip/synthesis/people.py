@@ -31,7 +31,9 @@ def draw_person(
     vertices: Vectors,  # (V, 3) of the posed body
     bank: AssetBank,
 ) -> ClothedPerson:
-    """Dress a posed body with what a bank has."""
+    """Dress a posed body with what a bank has: the user's textures of whole bodies, or else skin, hair and clothes."""
+    if bank.bodies:
+        return _draw_painted(rng, surface, vertices, bank)
     reference = surface.references[population]
     tailor = Tailor(surface, reference, vertices)
     clothes, worn = [], {}
@@ -43,6 +45,15 @@ def draw_person(
     bare = _bare_body(surface, reference, vertices, tailor, bank.skins[skin], bank.eyes[eye])
     hair = _draw_hair(rng, tailor, bank, population, darkness=skin / (len(bank.skins) - 1))
     return ClothedPerson((*bare, *hair, *clothes), {"skin": skin, "eyes": eye, "hair": bool(hair), "clothes": worn})
+
+
+def _draw_painted(rng: np.random.Generator, surface: Surface, vertices: Vectors, bank: AssetBank) -> ClothedPerson:
+    """A body in one picture that shows skin and clothes alike; all of them are equally likely."""
+    chosen = int(rng.integers(len(bank.bodies)))
+    normals, of_vertex = surface.normals(vertices), surface.vertex_of_uv
+    faces, texture = surface.face_uvs.astype(np.int32), bank.bodies[chosen]
+    mesh = Mesh("body", vertices[of_vertex], normals[of_vertex], surface.uvs, faces, surface.face_parts, texture)
+    return ClothedPerson((mesh,), {"body_texture": bank.body_names[chosen]})
 
 
 def _bare_body(

@@ -21,6 +21,7 @@ from fidip.files import write_bytes
 from fidip.geometry import Size
 from fidip.images import encode_image
 from fidip.synthesis.appearance import NO_PICTURES
+from fidip.synthesis.bodies import BodyChoice
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.fitted import FittedBodies, as_fitted
 from fidip.synthesis.labels import project_labels, share_in_frame
@@ -39,6 +40,9 @@ LEAST_VISIBLE, LEAST_IN_FRAME, TRIES = 6, 0.7, 20
 """A draw with fewer visible keypoints, or a smaller share of the body in the frame, is drawn anew, so often."""
 
 
+BUNDLED = BodyChoice()
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What decides the bytes of a run."""
@@ -51,6 +55,7 @@ class Settings:
     months: tuple[float, float] | None = None  # of age; None: the whole population
     pictures: UserPictures = NO_PICTURES
     fitted: FittedBodies | None = None  # whom the images show, instead of drawn bodies
+    body: BodyChoice = BUNDLED
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values; the user's pictures by their fingerprints."""
@@ -63,6 +68,7 @@ class Settings:
             "age_months": None if self.months is None else list(self.months),
             "pictures": self.pictures.fingerprints(),
             "fits": None if self.fitted is None else self.fitted.to_json(),
+            "body": {"name": self.body.name, "files": self.body.hashes()},
         }
 
     @property

@@ -188,8 +188,8 @@ def _draw_shape(
     rng: np.random.Generator, body: BodyModel, style: SceneStyle, posture: Posture
 ) -> tuple[torch.Tensor, float | None]:  # (S,), years
     if style.months is not None:
-        return body.draw_infant(rng, style.ages(posture))
-    return body.draw_aged_shape(rng, style.population, YEARS.get((style.population, posture)))
+        return body.draw_shape(rng, style.population, months=style.ages(posture))
+    return body.draw_shape(rng, style.population, YEARS.get((style.population, posture)))
 
 
 NO_LIGHTS: tuple[Light, ...] = ()

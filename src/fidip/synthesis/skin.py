@@ -26,6 +26,11 @@ IRISES = np.array(
     [[70, 45, 30], [95, 65, 40], [50, 34, 26], [96, 118, 130], [84, 112, 150], [100, 108, 70]], np.float32
 )
 
+WHITE_OF_EYE, PUPIL = np.array([226, 220, 214], np.float32), np.array([18, 14, 14], np.float32)
+
+EYE_HALF_WIDTH, EYE_HALF_HEIGHT, IRIS_RADIUS = 0.24, 0.11, 0.12
+"""Of eyes that are painted on the skin, in shares of the distance between them."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SkinChart:
@@ -36,6 +41,9 @@ class SkinChart:
     brows: Field
     palms: Field  # and soles
     mottle: Field  # the marbling of limbs
+    eyes: Field  # whites; nothing on a body that has eyeballs
+    irises: Field
+    pupils: Field
 
     @property
     def size(self) -> int:
@@ -77,7 +85,21 @@ def skin_chart(surface: Surface, size: int) -> SkinChart:
     lips = np.clip(1.6 * spot(mouth, 0.26, 0.5, 0.075), 0, 1) * head
     downward = surface.normals(reference.vertices)[vertex, 2] < -0.35
     palms = np.asarray(cv2.GaussianBlur((downward & ends).astype(np.float32), (0, 0), size / 200), np.float32)
-    return SkinChart(np.clip(flush, 0, 1), lips, np.clip(1.5 * brows, 0, 1) * head, palms, mottle)
+    eyes, irises, pupils = (np.zeros_like(flush) for _ in range(3))
+    for eye in () if surface.eyeballs else (left_eye, right_eye):
+        white = _disc(place - eye, span * EYE_HALF_WIDTH, span * EYE_HALF_HEIGHT) * head
+        eyes = np.maximum(eyes, white)
+        irises = np.maximum(irises, white * _disc(place - eye, span * IRIS_RADIUS, span * IRIS_RADIUS))
+        pupils = np.maximum(pupils, white * _disc(place - eye, 0.4 * span * IRIS_RADIUS, 0.4 * span * IRIS_RADIUS))
+    brows = np.clip(1.5 * brows, 0, 1) * head
+    return SkinChart(np.clip(flush, 0, 1), lips, brows, palms, mottle, eyes, irises, pupils)
+
+
+def _disc(offset: NDArray[np.float32], width: float, height: float) -> Field:  # (S, S, 3) from its middle -> (S, S)
+    """An ellipse on the front of a face, with a soft edge; lengths are half axes in metres."""
+    x, y, z = np.moveaxis(offset, -1, 0)
+    inside = np.clip(4 * (1 - np.hypot(x / width, z / height)) + 0.5, 0, 1)
+    return np.asarray(inside * (np.abs(y) < 0.02 + width), np.float32)
 
 
 def paint_skin(rng: np.random.Generator, chart: SkinChart, darkness: float) -> Texture:
@@ -99,6 +121,10 @@ def paint_skin(rng: np.random.Generator, chart: SkinChart, darkness: float) -> T
     picture += (lip_tone - picture) * (chart.lips * np.float32(rng.uniform(0.5, 0.9)))[..., None]
     hair = np.array([70, 48, 34], np.float32) * (1 - 0.5 * dark)
     picture += (hair - picture) * (chart.brows * np.float32(rng.uniform(0.1, 0.75)))[..., None]
+    if chart.eyes.any():
+        iris = IRISES[rng.integers(len(IRISES))]
+        for mask, colour in ((chart.eyes, WHITE_OF_EYE), (chart.irises, iris), (chart.pupils, PUPIL)):
+            picture += (colour - picture) * mask[..., None]
     return opaque(picture)
 
 

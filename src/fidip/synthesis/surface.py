@@ -117,9 +117,11 @@ def _surface(body: BodyModel) -> Surface:
 
 def _reference(body: BodyModel, population: Population, vertex_parts: NDArray[np.int32]) -> Reference:
     generator = np.random.default_rng(0)
-    shape = torch.stack([body.draw_shape(generator, population) for _ in range(REFERENCE_DRAWS)]).mean(0, keepdim=True)
+    shape = torch.stack([body.draw_shape(generator, population)[0] for _ in range(REFERENCE_DRAWS)]).mean(
+        0, keepdim=True
+    )
     with torch.no_grad():
-        posed = body(shape, torch.zeros(1, len(body.bone_names), 3), torch.zeros(1, 3))
+        posed = body.stance(shape)
     vertices, keypoints = (array[0].numpy().astype(np.float32) for array in (posed.vertices, posed.keypoints))
     limb = {name: np.full(len(vertices), -1, np.float32) for name in ("arm", "leg")}
     for side, offset in (("left", 0), ("right", 1)):

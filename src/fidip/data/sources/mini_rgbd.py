@@ -26,13 +26,14 @@ from fidip.annotations import Domain, FloatArray, LabelledImage, Person
 from fidip.data.folder import Picture
 from fidip.data.sources.checks import checked_person, cut_box
 from fidip.data.sources.conversion import Progress
-from fidip.data.sources.smpl import JOINTS, Hips, coco_points
+from fidip.data.sources.smpl import Hips, coco_points
 from fidip.data.tally import Tally
 from fidip.errors import DataError, ImageError, RecipeError
 from fidip.files import unreadable
 from fidip.geometry import Size, box_around
 from fidip.images import read_image, read_levels
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import JOINTS
 
 FRAME = re.compile(r"syn_(\d+)\.png")
 NOSE = JOINTS  # the line behind the 24 joints

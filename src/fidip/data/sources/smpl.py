@@ -23,25 +23,10 @@ import numpy as np
 
 from fidip.annotations import FloatArray
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import KEYPOINT_JOINTS
 
 Hips = Literal["moved", "joints", "none"]
 """COCO hips by the shares below, the femoral heads as they are, or no label."""
-
-JOINTS = 24
-
-NAMES = (
-    "pelvis", "left_thigh", "right_thigh", "spine", "left_calf", "right_calf", "spine1", "left_foot", "right_foot",
-    "spine2", "left_toes", "right_toes", "neck", "left_collar", "right_collar", "head", "left_upper_arm",
-    "right_upper_arm", "left_forearm", "right_forearm", "left_hand", "right_hand", "left_fingers", "right_fingers",
-)  # fmt: skip
-
-PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
-
-KEYPOINT_JOINTS = {
-    "left_shoulder": 16, "right_shoulder": 17, "left_elbow": 18, "right_elbow": 19, "left_wrist": 20,
-    "right_wrist": 21, "left_hip": 1, "right_hip": 2, "left_knee": 4, "right_knee": 5, "left_ankle": 7,
-    "right_ankle": 8,
-}  # fmt: skip
 
 HIP_SPREAD = {"infant": 0.54 / 0.40, "adult": 0.60 / 0.40}
 HIP_RISE = 0.04

@@ -35,13 +35,14 @@ from fidip.data.folder import Picture
 from fidip.data.sources.checks import checked_person, cut_box
 from fidip.data.sources.conversion import Progress, reasons
 from fidip.data.sources.matlab import read_arrays
-from fidip.data.sources.smpl import JOINTS, KEYPOINT_JOINTS, PARENTS, Hips, coco_points
+from fidip.data.sources.smpl import Hips, coco_points
 from fidip.data.sources.video import read_frames
 from fidip.data.tally import Tally
 from fidip.errors import DataError, ImageError, RecipeError
 from fidip.geometry import Size
 from fidip.images import encode_image
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import JOINTS, KEYPOINT_JOINTS, PARENTS
 
 MARGINS = (0.25, 0.35, 0.25, 0.25)
 """Left, top, right, bottom, of the joints' extent: the published training code's allowance for head, hands and feet."""

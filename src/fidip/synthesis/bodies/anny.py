@@ -123,19 +123,25 @@ class AnnyBody(nn.Module):
         still = shape.new_zeros(len(shape), len(self.bone_names) + 1, 3)
         return self(shape, still[:, 1:], still[:, 0])
 
+    stance = rest
+
     def draw_shape(
-        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
-    ) -> torch.Tensor:  # (S,)
-        """A body between two neighbours in age among the population's measured ones; ``years`` narrows the ages."""
-        return self.draw_aged_shape(generator, population, years)[0]
-
-    def draw_aged_shape(
-        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
+        self,
+        generator: np.random.Generator,
+        population: Population,
+        years: tuple[float, float] | None = None,
+        *,
+        months: tuple[float, float] | None = None,
     ) -> tuple[torch.Tensor, float]:  # (S,), years
-        """The same, with its age.
+        """A body between two of the population's measured ones, with its age; see the protocol.
 
-        Raises ``ValueError`` where fewer than two of the measured bodies are of these ages.
+        Without ``months`` these are neighbours in age. With ``months`` the age is drawn first, and they are two that
+        are about as old: 4 days apart from it at birth, 5 weeks at a year.
+
+        Raises ``ValueError`` where there are no such bodies.
         """
+        if months is not None:
+            return self._draw_of_age(generator, population, months)
         shapes, ages = self._bank[population]
         first, last = (0, len(ages)) if years is None else np.searchsorted(ages, years)
         if last - first < 2:
@@ -143,16 +149,13 @@ class AnnyBody(nn.Module):
         index = int(generator.integers(first, last - 1))
         return _between(shapes[index : index + 2], ages[index : index + 2], generator)
 
-    def draw_infant(
-        self, generator: np.random.Generator, months: tuple[float, float]
-    ) -> tuple[torch.Tensor, float]:  # (S,), years
-        """An infant whose age is drawn evenly between two ages in months from 0 to 24; they may be equal.
-
-        The body lies between two that are about as old: 4 days at birth, 5 weeks at a year.
-        """
+    def _draw_of_age(
+        self, generator: np.random.Generator, population: Population, months: tuple[float, float]
+    ) -> tuple[torch.Tensor, float]:
         youngest, oldest = months
-        if not 0 <= youngest <= oldest <= OLDEST_INFANT:
-            raise ValueError(f"no infants from {youngest} to {oldest} months: ages are 0 to {OLDEST_INFANT}, in order")
+        if population != "infant" or not 0 <= youngest <= oldest <= OLDEST_INFANT:
+            problem = f"no {population} from {youngest} to {oldest} months"
+            raise ValueError(f"{problem}: ages are 0 to {OLDEST_INFANT}, in order")
         shapes, ages = self._bank["infant"]
         month = generator.uniform(youngest, oldest)
         apart = 0.15 + 0.08 * month  # some forty bodies or more, so that their own chances cancel

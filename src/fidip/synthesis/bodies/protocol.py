@@ -69,22 +69,26 @@ class BodyModel(Protocol):
         """
         ...
 
+    def stance(self, shape: torch.Tensor) -> PosedBody:
+        """The bodies (B, S) standing with arms half lowered and legs straight, the root joint at the origin.
+
+        In it clothes are cut and skin is painted.
+        """
+        ...
+
     def draw_shape(
-        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
-    ) -> torch.Tensor:  # (S,)
-        """A plausible body of a population, between two ages where these are given."""
-        ...
-
-    def draw_aged_shape(
-        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
+        self,
+        generator: np.random.Generator,
+        population: Population,
+        years: tuple[float, float] | None = None,
+        *,
+        months: tuple[float, float] | None = None,
     ) -> tuple[torch.Tensor, float | None]:  # (S,)
-        """The same, with its age in years where the model knows it."""
-        ...
+        """A plausible body of a population, and its age in years where the model knows ages.
 
-    def draw_infant(
-        self, generator: np.random.Generator, months: tuple[float, float]
-    ) -> tuple[torch.Tensor, float]:  # (S,), years
-        """An infant of an age drawn evenly between two. Raises ``RecipeError`` where the model knows no ages."""
+        ``years`` leaves out bodies that are younger or older. ``months`` draws the age of an infant evenly between two,
+        which may be equal; ``RecipeError`` where the model knows no ages.
+        """
         ...
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)

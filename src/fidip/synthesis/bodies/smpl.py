@@ -7,6 +7,7 @@ package's: z up, the face along −y, the body's left along +x, metres; the root
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,19 +19,13 @@ from torch import nn
 
 from fidip.errors import RecipeError
 from fidip.skeleton import COCO_17
+from fidip.smpl_joints import BONES, KEYPOINT_JOINTS, PARENTS
 from fidip.synthesis.bodies.protocol import Population, PosedBody
 from fidip.synthesis.bodies.skinning import blend_skin, forward_kinematics, kinematic_levels, rotation_matrices
-from fidip.synthesis.bodies.smpl_files import BONES, PARENTS, face_parts, read_body
+from fidip.synthesis.bodies.smpl_files import face_parts, read_body
 
 KEYPOINT_VERTICES = {"nose": 332, "left_eye": 2800, "right_eye": 6260, "left_ear": 583, "right_ear": 4071}
 """Vertices of SMPL's mesh, which SMIL shares, at the keypoints of the head."""
-
-KEYPOINT_BONES = {
-    f"{side}_{keypoint}": f"{side}_{keypoint}"
-    for side in ("left", "right")
-    for keypoint in ("shoulder", "elbow", "wrist", "knee", "ankle")
-}
-"""Keypoints that lie at a joint."""
 
 HIP_OUTWARDS, HIP_UPWARDS = 1 / 4, 1 / 6
 """Where COCO's hip lies from the thigh's joint: outwards, as a share of the distance between the two thigh joints, and
@@ -41,6 +36,9 @@ SMPL's thigh joints lie closer together and lower than the hips that people anno
 and upwards by 33 mm, and are 0.59 of the shoulders' width apart, between the bundled infants (0.54) and adults (0.63),
 whose hips are COCO's. The step upwards has no such comparison behind it: the bundled bodies' joints lie elsewhere.
 """
+
+HALF_LOWERED = math.pi / 4
+"""How far below the horizon arms point in a body's stance."""
 
 
 class SmplBody(nn.Module):
@@ -63,8 +61,9 @@ class SmplBody(nn.Module):
         self.bone_parents: tuple[int, ...] = PARENTS
         self.faces: NDArray[np.int32] = arrays["faces"].astype(np.int32)
         self.face_parts: NDArray[np.int32] = face_parts(self.faces, arrays["skin"])
-        self.uvs: NDArray[np.float32] = arrays["uvs"].astype(np.float32)
-        self.face_uvs: NDArray[np.int32] = arrays["face_uvs"].astype(np.int32)
+        shown, corners = np.unique(arrays["face_uvs"], return_inverse=True)  # a layout may hold places of no face
+        self.uvs: NDArray[np.float32] = arrays["uvs"][shown].astype(np.float32)
+        self.face_uvs: NDArray[np.int32] = corners.reshape(-1, 3).astype(np.int32)
         self.uv_layout = str(arrays["uv_layout"])
         self.shape_size = len(arrays["basis"])
         self._levels = kinematic_levels(PARENTS)
@@ -117,29 +116,32 @@ class SmplBody(nn.Module):
         still = shape.new_zeros(len(shape), len(self.bone_names) + 1, 3)
         return self(shape, still[:, 1:], still[:, 0])
 
+    def stance(self, shape: torch.Tensor) -> PosedBody:
+        """The bodies standing with their arms half lowered; see :class:`~fidip.synthesis.bodies.protocol.BodyModel`."""
+        still = shape.new_zeros(len(shape), len(self.bone_names) + 1, 3)
+        rotations, joints = still[:, 1:].clone(), self(shape, still[:, 1:], still[:, 0]).joints
+        for side, sign in (("left", 1), ("right", -1)):
+            shoulder, elbow = (self.bone_names.index(f"{side}_{joint}") for joint in ("shoulder", "elbow"))
+            arm = joints[:, elbow] - joints[:, shoulder]
+            rotations[:, shoulder, 1] = sign * (HALF_LOWERED - torch.atan2(-arm[:, 2], sign * arm[:, 0])).clamp(min=0)
+        return self(shape, rotations, still[:, 0])
+
     def draw_shape(
         self,
         generator: np.random.Generator,
         population: Population,  # noqa: ARG002 - a file knows one population only, and no ages
         years: tuple[float, float] | None = None,  # noqa: ARG002
-    ) -> torch.Tensor:  # (S,)
-        """A body of the file's own population from its shape prior, independent standard normal coefficients."""
-        return torch.from_numpy(generator.standard_normal(self.shape_size).astype(np.float32))
-
-    def draw_aged_shape(
-        self, generator: np.random.Generator, population: Population, years: tuple[float, float] | None = None
+        *,
+        months: tuple[float, float] | None = None,
     ) -> tuple[torch.Tensor, None]:  # (S,)
-        """The same; its age is not known."""
-        return self.draw_shape(generator, population, years), None
+        """A body of the file's own population from its shape prior, independent standard normal coefficients.
 
-    def draw_infant(
-        self,
-        generator: np.random.Generator,  # noqa: ARG002
-        months: tuple[float, float],
-    ) -> tuple[torch.Tensor, float]:
-        """Raises ``RecipeError``: a file knows no ages."""
-        asked = "{:g}-{:g}".format(*months)
-        raise RecipeError(f"--age-months {asked}: the bodies of an SMPL or SMIL file have no ages; leave it out")
+        Raises ``RecipeError`` where it is to be of an age in months: a file knows no ages.
+        """
+        if months is not None:
+            asked = "{:g}-{:g}".format(*months)
+            raise RecipeError(f"--age-months {asked}: the bodies of an SMPL or SMIL file have no ages; leave it out")
+        return torch.from_numpy(generator.standard_normal(self.shape_size).astype(np.float32)), None
 
     def bone_weights(self, *prefixes: str) -> NDArray[np.float32]:  # (V,)
         """How much of each vertex is carried by the bones whose names start with one of the prefixes."""
@@ -176,9 +178,10 @@ class SmplBody(nn.Module):
 
 def _keypoint_joints() -> torch.Tensor:  # (K, J)
     rows = torch.zeros(len(COCO_17), len(BONES))
-    for keypoint, bone in KEYPOINT_BONES.items():
-        rows[COCO_17.keypoints.index(keypoint), BONES.index(bone)] = 1
+    for keypoint, joint in KEYPOINT_JOINTS.items():
+        rows[COCO_17.keypoints.index(keypoint), joint] = 1
     left, right, spine = (BONES.index(name) for name in ("left_hip", "right_hip", "spine1"))
+    # Hips, whose joints have the name without the place, are moved.
     for keypoint, own, other in (("left_hip", left, right), ("right_hip", right, left)):
         row = rows[COCO_17.keypoints.index(keypoint)]
         row[own] = 1 + HIP_OUTWARDS - HIP_UPWARDS / 2

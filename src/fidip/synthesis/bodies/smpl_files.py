@@ -19,21 +19,15 @@ from numpy.typing import NDArray
 from fidip.errors import DataError, RecipeError
 from fidip.files import sha256_of, unreadable, write_bytes
 from fidip.pickles import read_pickle
+from fidip.smpl_joints import BONES, JOINTS, PARENTS
 from fidip.synthesis.bodies.obj import read_obj, uvs_of_faces
 from fidip.synthesis.bodies.protocol import PARTS
 
 Arrays = dict[str, NDArray[Any]]
 
 FORMAT = 1
-VERTICES, JOINTS = 6890, 24
+VERTICES = 6890
 MAX_ARRAY_BYTES = 1 << 29
-
-BONES = (
-    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
-    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
-    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
-)  # fmt: skip
-PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
 PICKLED: dict[str, tuple[int | None, ...]] = {
     "v_template": (VERTICES, 3),
