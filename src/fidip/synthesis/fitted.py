@@ -91,7 +91,9 @@ class FittedBodies:
         if rotations < 1:
             raise RecipeError(f"--rotations {rotations}: at least one picture of each body is needed")
         rng = np.random.default_rng([seed, 0xF17])
-        chosen, lying, not_laid = np.sort(rng.choice(rows, wanted, replace=False)), None, {}
+        chosen = np.sort(rng.choice(rows, wanted, replace=False))
+        lying: dict[int, tuple[Posture, tuple[float, ...]]] | None = None
+        not_laid: dict[int, str] = {}
         if floor:
             order = rng.permutation(rows)
             lying, not_laid = _lay_down(file, fits, order, wanted, postures)
@@ -156,7 +158,8 @@ class FittedBodies:
         assert self.lying is not None
         posture, root = self.lying[row]
         shape, turn = torch.from_numpy(fits.shape[row]), np.array(root, np.float32)
-        laid, refused = lay_as(body, shape, fits.rotations[row], posture, turn), ()
+        laid = lay_as(body, shape, fits.rotations[row], posture, turn)
+        refused: tuple[tuple[Fault, ...], ...] = ()
         if self.vary:
             laid, refused = vary_lying(rng, body, shape, laid, self.vary)
         return lying_subject(laid, fits.shape[row], origin=f"fit {fits.ids[row]}", refused=refused)
@@ -206,7 +209,8 @@ def _lay_down(
             )  # fmt: skip
             if laid is None:
                 not_laid[identity] = str(refused[0][0])
-                warnings.warn(DataWarning(f"{file}: fit {identity} rests in no way, left out: {refused[0][0]}"))
+                problem = f"fit {identity} can be laid on a floor in no way, left out: {not_laid[identity]}"
+                warnings.warn(DataWarning(f"{file}: {problem}"), stacklevel=3)
             else:
                 lying[row] = laid.resting.pose.posture, tuple(laid.root.tolist())
             if len(lying) == wanted:

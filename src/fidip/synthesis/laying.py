@@ -36,6 +36,9 @@ LOWEST_VIEW, BELOW = 10.0, 8.0
 TOPPLED = 0.97
 """Share of ``SETTLED`` from which on a tilt has run into its bound."""
 
+MEANT_TOO: dict[Posture, tuple[Posture, ...]] = {"prone": ("crawling",)}
+"""What annotators who know fewer postures may have meant by one."""
+
 HIPS, KNEES, ANKLES, SHOULDERS = (
     [COCO_17.keypoints.index(f"{side}_{name}") for side in SIDES] for name in ("hip", "knee", "ankle", "shoulder")
 )
@@ -68,7 +71,8 @@ def lay(
     """
     angles = motions_of(rotations, body)
     if posture is not None:
-        tried = [(posture, root) for root in _ordered(canonical_roots(posture, angles), camera)]
+        guesses = (posture, *MEANT_TOO.get(posture, ()))
+        tried = [(guess, root) for guess in guesses for root in _ordered(canonical_roots(guess, angles), camera)]
     else:
         tried = _likeliest(angles, camera)
     refused: list[tuple[Fault, ...]] = []
@@ -171,11 +175,10 @@ def _motions(posture: Posture) -> tuple[NDArray[np.float64], NDArray[np.float64]
     """Mean of a posture's motions as the sampler draws them, and the Cholesky root of their loosened covariance."""
     rng = np.random.default_rng(0)
     draws = [draw_angles(rng, posture, "infant")[0] for _ in range(DRAWS)]
-    table = np.array(
-        [[draw.get(name, REFERENCE.get(name.partition("_")[2], 0.0)) for name in MOTIONS] for draw in draws]
-    )
+    at_rest = {name: REFERENCE.get(name.partition("_")[2], 0.0) for name in MOTIONS}
+    table = np.array([[(at_rest | draw)[name] for name in MOTIONS] for draw in draws])
     covariance = np.cov(table, rowvar=False) + LOOSENED**2 * np.eye(len(MOTIONS))
-    return table.mean(0), np.linalg.cholesky(covariance)
+    return np.asarray(table.mean(0), np.float64), np.asarray(np.linalg.cholesky(covariance), np.float64)
 
 
 def _unlike(posture: Posture, heights: NDArray[np.float32], length: float) -> str:  # (K,) metres

@@ -28,7 +28,7 @@ def vary_lying(
     degrees: float,
 ) -> tuple[Laid, Refused]:  # and the faults of every draw that was refused before it
     """A body like the one that was laid down, every motion moved, at rest from the same orientation."""
-    refused = []
+    refused: list[tuple[Fault, ...]] = []
     posture = laid.resting.pose.posture
     for rotations in _draws(rng, laid.resting.pose.rotations, body, degrees):
         varied = lay_as(body, shape, rotations, posture, laid.root)
@@ -47,7 +47,7 @@ def vary_floating(
     degrees: float,
 ) -> tuple[NDArray[np.float32], Refused]:  # (J, 3), and the faults of every draw that was refused before it
     """Rotations like these, the root's the same, of a body whose parts do not reach into each other."""
-    refused = []
+    refused: list[tuple[Fault, ...]] = []
     for varied in _draws(rng, rotations, body, degrees):
         with torch.no_grad():
             posed = body(shape[None], torch.from_numpy(varied)[None], torch.zeros(1, 3))
