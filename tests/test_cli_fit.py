@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from fidip.synthesis.fits import read_fits
 
 @pytest.fixture(scope="module")
 def images():
-    return [case.image for case in cases("sitting", "supine", seed=2)]
+    first, second = (case.image for case in cases("sitting", "supine", seed=2))
+    return [replace(first, posture="Sitting"), second]
 
 
 @pytest.fixture
@@ -36,8 +38,9 @@ def test_fit_writes_arrays_a_record_pictures_and_a_page(tmp_path: Path, poses: P
     record = json.loads((out / "fits.json").read_text())
     assert [fit["id"] for fit in record["fits"]] == [10, 20]
     first = record["fits"][0]
+    assert [fit["posture"] for fit in record["fits"]] == ["Sitting", None]
     assert first.keys() == {
-        "id", "image_id", "file_name", "reprojection_torso", "plausible", "reasons", "energy", "seconds"
+        "id", "image_id", "file_name", "reprojection_torso", "plausible", "reasons", "energy", "seconds", "posture"
     }  # fmt: skip
     assert {"data", "pose", "shape", "bend", "total"} <= first["energy"].keys()
     assert record["settings"]["focal"] == "optimise"

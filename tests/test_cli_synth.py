@@ -37,3 +37,29 @@ def test_synth_refuses_a_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFix
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "not empty" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--count", "1", "--vary", "5"], "add --fits DIR"),
+        (["--fits", "somewhere", "--prior", "default"], "leave out --prior or --fits"),
+        (["--count", "1", "--prior", "default", "--population", "adult"], "priors are of infants"),
+        (["--count", "1", "--prior", "missing.npz"], "missing.npz"),
+    ],
+)
+def test_sources_of_poses_that_do_not_go_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["synth", str(tmp_path / "out"), "--renderer", "flat", *options]) == MISTAKE
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_synth_draws_from_a_prior(tmp_path: Path) -> None:
+    options = ["--renderer", "flat", "--size", "64", "--prior", "default", "--age-months", "0-4"]
+    assert main(["synth", str(tmp_path / "out"), "--count", "2", *options]) == SUCCESS
+    images = json.loads((tmp_path / "out" / "annotations.json").read_text())["images"]
+    assert all(image["posture"] and image["age_months"] <= 4 for image in images)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fidip.errors import DataError, RecipeError
+from fidip.errors import DataError, DataWarning, RecipeError
 from fidip.geometry import Size
+from fidip.synthesis.bodies import BodyChoice
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits, read_fits, write_fits
 from fidip.synthesis.fitted import TURN, FittedBodies, as_fitted
@@ -74,7 +75,7 @@ def test_other_folders_and_changed_files_are_named(folder: Path, tmp_path: Path)
         FittedBodies.open(tmp_path, None, 1, None, 0)
     opened = replace(FittedBodies.open(folder, None, 1, None, 0), sha256="0" * 64)
     with pytest.raises(DataError, match="has changed"):
-        opened.subject(0, AnnyBody.load())
+        opened.subject(0, AnnyBody.load(), np.random.default_rng(0))
 
 
 def test_fits_of_another_body_are_refused_before_anything_is_drawn(folder: Path, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_fits_of_another_body_are_refused_before_anything_is_drawn(folder: Path,
 
 def test_a_subject_is_the_fit_turned_about_its_root(folder: Path) -> None:
     body, every = AnnyBody.load(), FittedBodies.open(folder, None, 3, None, 0)
-    as_it_is, turned = every.subject(0, body), every.subject(2, body)
+    as_it_is, turned = (every.subject(number, body, np.random.default_rng(0)) for number in (0, 2))
     np.testing.assert_allclose(turned.rotations[0] - as_it_is.rotations[0], 2 * TURN, atol=1e-6)
     np.testing.assert_array_equal(turned.rotations[1:], as_it_is.rotations[1:])
     assert as_it_is.origin == turned.origin == "fit 10"
@@ -112,8 +113,70 @@ def test_images_of_one_fit_are_relatives_and_look_along_its_camera(folder: Path,
         assert forward[1] > np.cos(np.radians(12))  # y, as the fit's camera
 
 
-def test_fitted_bodies_have_no_floor() -> None:
-    with pytest.raises(RecipeError, match="no floor to lie on"):
-        as_fitted(SCENE_STYLES["infant-photo"])
+def test_the_cameras_of_a_style_are_kept_where_there_is_a_floor() -> None:
+    assert as_fitted(SCENE_STYLES["infant-photo"]) is SCENE_STYLES["infant-photo"]
+    assert len(as_fitted(SCENE_STYLES["infant-flat"]).views) == 1
     with pytest.raises(RecipeError, match="population infant"):
         as_fitted(SCENE_STYLES["adult-flat"])
+
+
+def told(folder: Path, out: Path, posture: str | None) -> Path:
+    """The same fits, all said to show a posture."""
+    out.mkdir()
+    (out / "fits.npz").write_bytes((folder / "fits.npz").read_bytes())
+    record = json.loads((folder / "fits.json").read_text())
+    (out / "fits.json").write_text(json.dumps({"fits": [one | {"posture": posture} for one in record["fits"]]}))
+    return out
+
+
+def test_on_a_floor_fits_rest_in_their_posture_with_their_own_joints(folder: Path, tmp_path: Path) -> None:
+    lying = FittedBodies.open(told(folder, tmp_path / "told", "Supine"), None, 2, None, 0, floor=BodyChoice())
+    assert len(lying.shown) == 2 * (BODIES - 1)
+    fits, body = read_fits(folder / "fits.npz"), AnnyBody.load()
+    for number, (row, _) in enumerate(lying.shown):
+        subject = lying.subject(number, body, np.random.default_rng(0))
+        assert subject.posture == "Supine"
+        assert subject.origin == f"fit {10 * (row + 1)}"
+        np.testing.assert_array_equal(subject.rotations[1:], fits.rotations[row, 1:])
+        assert -0.03 < subject.vertices[:, 2].min() < 0
+        shoulders, hips = subject.keypoints[5:7, 2].mean(), subject.keypoints[11:13, 2].mean()
+        assert abs(shoulders - hips) < 0.1  # lies
+    assert lying.to_json()["lying"].keys() == {"0", "1", "2", "4", "5"}
+
+
+def test_fits_that_can_be_laid_in_no_way_are_named_and_left_out(folder: Path, tmp_path: Path) -> None:
+    wrong = told(folder, tmp_path / "wrong", "Supine")
+    record = json.loads((wrong / "fits.json").read_text())
+    record["fits"][0]["posture"] = "Standing"  # with the legs of somebody who lies
+    (wrong / "fits.json").write_text(json.dumps(record))
+    with pytest.warns(
+        DataWarning, match=r"fits\.npz: fit 10 can be laid on a floor in no way, left out: out of balance"
+    ):
+        lying = FittedBodies.open(wrong, None, 1, None, 0, floor=BodyChoice())
+    assert {row for row, _ in lying.shown} == {1, 2, 4, 5}
+    assert lying.to_json()["not_laid"].keys() == {"10"}
+    with (
+        pytest.warns(DataWarning, match="fit 10"),
+        pytest.raises(RecipeError, match="4 of 5 plausible fits can be laid on a floor, 5 are asked for"),
+    ):
+        FittedBodies.open(wrong, 5, 1, None, 0, floor=BodyChoice())
+
+
+def test_noise_makes_every_image_of_a_fit_another(folder: Path, tmp_path: Path) -> None:
+    varied = FittedBodies.open(folder, 1, 3, None, seed=0).varied(8)
+    settings = Settings("infant-flat", 3, SIZE, seed=0, keep_ground_truth=True, fitted=varied)
+    generate(tmp_path / "one", settings)
+    generate(tmp_path / "two", settings, 2)
+    poses = []
+    for number in range(1, 4):
+        name = f"truth/{number:06d}.npz"
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        with np.load(tmp_path / "one" / name) as truth:
+            poses.append(truth["rotations"][1:])
+    assert min(np.abs(poses[first] - poses[second]).max() for first, second in ((0, 1), (0, 2), (1, 2))) > 0.05
+
+
+@pytest.mark.parametrize("degrees", [0.0, -3.0, 50.0, float("nan")])
+def test_noise_beyond_reason_is_refused(folder: Path, degrees: float) -> None:
+    with pytest.raises(RecipeError, match="--vary"):
+        FittedBodies.open(folder, 1, 1, None, 0).varied(degrees)

@@ -50,6 +50,8 @@ def synth(
     body_textures: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     recipe: Literal["paper"] | None = None,
     take: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KIND=N")] = (),
+    vary: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None,
+    prior: Annotated[str | None, tyro.conf.arg(metavar="PRIOR.npz|default")] = None,
     textures: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     backgrounds: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     shard: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1",
@@ -73,10 +75,11 @@ def synth(
         seed: Decides everything random.
         workers: Processes.
         age_months: Ages of the infants, such as 0-12; without it newborns to toddlers of two years.
-        fits: A folder of "fidip fit": show these bodies instead of drawn ones (with --renderer flat, as they have no
-            floor).
+        fits: A folder of "fidip fit": show these bodies instead of drawn ones. Before the ray caster they are laid on
+            the floor, in the posture of their picture where that is known.
         select: So many of the plausible fits, chosen at random; without it all of them.
-        rotations: In how many turns each of them is shown; 10 if not given.
+        rotations: In how many turns each of them is shown, or with --renderer raycast from how many cameras; 10 if
+            not given.
         keep: So many of the images that this makes, chosen at random; without it all of them.
         body: The body that the fits are of: the bundled one, or an SMPL or SMIL body of yours.
         body_file: Your body, converted with "fidip convert-body"; for --body smpl only.
@@ -87,6 +90,9 @@ def synth(
             but yours.
         take: So many of your pictures of a kind (infant, clothing, backgrounds), chosen at random, such as infant=12;
             without it all of them.
+        vary: Noise on the joints of each image's fit, as a standard deviation in degrees; halved where the pose would
+            be impossible.
+        prior: Draw poses from a file of "fidip prior", or "default" for the package's own, instead of the sampler.
         textures: A folder of pictures of cloth, which join those that clothes, blankets and toys are made of.
         backgrounds: A folder of pictures of any size, which join those that show behind everything.
         shard: Make a part of the images only, such as 3/16: every sixteenth from the third on, as in the whole.
@@ -101,6 +107,7 @@ def synth(
     from fidip.synthesis.fitted import FittedBodies
     from fidip.synthesis.generate import generate
     from fidip.synthesis.presets import PLAIN, PRESETS
+    from fidip.synthesis.prior_poses import PriorPoses
     from fidip.synthesis.sample import Settings
 
     part = parse_shard(shard)
@@ -111,20 +118,27 @@ def synth(
     folders = Folders(textures, backgrounds, body_textures)
     if recipe is not None and None in (fits, backgrounds, body_textures):
         raise RecipeError(f"--recipe {recipe}: needs --fits DIR, --body-textures DIR and --backgrounds DIR")
-    fitted = None
+    choice, fitted = BodyChoice.open(body, body_file), None
     if fits is not None:
         if count is not None or age_months is not None:
             raise RecipeError("--fits: the fits say how many and how old; leave out --count and --age-months")
-        fitted = FittedBodies.open(fits, select, rotations, keep, seed)
+        if prior is not None:
+            raise RecipeError("--prior: the fits say how bodies are posed; leave out --prior or --fits")
+        fitted = FittedBodies.open(fits, select, rotations, keep, seed, choice if renderer == "raycast" else None)
+        fitted = fitted if vary is None else fitted.varied(vary)
         count = len(fitted.shown)
     elif select is not None or keep is not None:
         raise RecipeError("--select and --keep choose among fits; add --fits DIR")
+    elif vary is not None:
+        raise RecipeError("--vary moves the joints of fits; add --fits DIR")
+    if prior is not None and population != "infant":
+        raise RecipeError("--prior: priors are of infants; give --population infant")
     if count is None:
         raise RecipeError("--count: say how many images, or whom they show by --fits DIR")
     settings = Settings(
         f"{population}-{STYLES[renderer]}", count, parse_size(size), seed, keep_ground_truth,
         None if age_months is None else parse_months(age_months), _pictures(folders, preset, take, seed), fitted,
-        BodyChoice.open(body, body_file),
+        choice, None if prior is None else PriorPoses.open(prior),
     )  # fmt: skip
     start = time.perf_counter()
     with bar("rendering", len(range(part[0] - 1, count, part[1]))) as show, _crew(workers, ray) as crew:

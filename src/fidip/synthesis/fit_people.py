@@ -79,6 +79,7 @@ class Fit:
     reasons: tuple[str, ...]
     energy: dict[str, float]
     seconds: float
+    posture: str | None = None  # what the image is said to show
 
 
 def subjects(images: Sequence[LabelledImage]) -> tuple[list[Subject], list[Unfit]]:
@@ -233,7 +234,8 @@ def _judge(
         measured = Measured(error, energy["pose_prior"], energy["shape_prior"])
         reasons = fit_faults(bodies, fits.rotations[i], vertices, measured)
         image = subject.image
-        records.append(Fit(subject.id, image.id, image.file_name, error, not reasons, reasons, energy, seconds))
+        name, posture = image.file_name, image.posture
+        records.append(Fit(subject.id, image.id, name, error, not reasons, reasons, energy, seconds, posture))
     return records
 
 

@@ -78,6 +78,11 @@ class PosePrior:
         return np.asarray(np.linalg.inv(self.covariances))
 
     @cached_property
+    def roots(self) -> Array:  # (C, P, P)
+        """Cholesky roots of the covariances: what turns independent normal numbers into a pose's deviation."""
+        return np.asarray(np.linalg.cholesky(self.covariances))
+
+    @cached_property
     def costs(self) -> Array:  # (C,)
         """−log g of each component: its weight over its volume, the volume relative to the smallest one's."""
         volumes = np.linalg.slogdet(self.covariances)[1] / 2

@@ -26,6 +26,7 @@ from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.fitted import FittedBodies, as_fitted
 from fidip.synthesis.labels import project_labels, share_in_frame
 from fidip.synthesis.pictures import UserPictures
+from fidip.synthesis.prior_poses import PriorPoses
 from fidip.synthesis.scene import SCENE_STYLES, DrawnScene, SceneStyle, Subject, at_ages, draw_scene, draw_subject
 from fidip.synthesis.sensor import photograph
 from fidip.synthesis.surface import surface_of
@@ -56,6 +57,7 @@ class Settings:
     pictures: UserPictures = NO_PICTURES
     fitted: FittedBodies | None = None  # whom the images show, instead of drawn bodies
     body: BodyChoice = BUNDLED
+    prior: PriorPoses | None = None  # where poses come from, instead of the sampler
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values; the user's pictures by their fingerprints."""
@@ -69,6 +71,7 @@ class Settings:
             "pictures": self.pictures.fingerprints(),
             "fits": None if self.fitted is None else self.fitted.to_json(),
             "body": {"name": self.body.name, "files": self.body.hashes()},
+            "prior": None if self.prior is None else self.prior.to_json(),
         }
 
     @property
@@ -120,7 +123,9 @@ def make_sample(settings: Settings, number: int, body: BodyModel, renderer: Rend
 
 def _subject(rng: np.random.Generator, settings: Settings, number: int, body: BodyModel, style: SceneStyle) -> Subject:
     if settings.fitted is not None:
-        return settings.fitted.subject(number, body)
+        return settings.fitted.subject(number, body, rng)
+    if settings.prior is not None:
+        return settings.prior.draw(rng, body, style)
     return draw_subject(rng, body, style)
 
 

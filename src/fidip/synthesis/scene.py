@@ -133,8 +133,8 @@ class DrawnScene:
 def draw_subject(rng: np.random.Generator, body: BodyModel, style: SceneStyle) -> Subject:
     """Draw somebody of a style, in a plausible pose at rest on the floor."""
     body_seed = int(rng.integers(2**31))
-    posture = list(style.postures)[int(rng.choice(len(style.postures), p=list(style.postures.values())))]
-    shape, age = _draw_shape(np.random.default_rng(body_seed), body, style, posture)
+    posture = draw_posture(rng, style)
+    shape, age = draw_shape(np.random.default_rng(body_seed), body, style, posture)
     resting, refused = draw_plausible_pose(rng, posture, body, shape, style.population)
     keypoints = resting.keypoints.astype(np.float64)
     return Subject(
@@ -144,12 +144,17 @@ def draw_subject(rng: np.random.Generator, body: BodyModel, style: SceneStyle) -
         vertices=resting.vertices,
         joints=resting.joints,
         keypoints=keypoints,
-        heading=_heading(keypoints),
+        heading=heading_of(keypoints),
         posture=POSTURE_NAMES[posture],
         years=age,
         body_seed=body_seed,
         refused=refused,
     )
+
+
+def draw_posture(rng: np.random.Generator, style: SceneStyle) -> Posture:
+    """One of a style's postures, by weight."""
+    return list(style.postures)[int(rng.choice(len(style.postures), p=list(style.postures.values())))]
 
 
 def draw_scene(
@@ -184,9 +189,10 @@ def draw_scene(
     return DrawnScene(scene, sensor, subject, provenance)
 
 
-def _draw_shape(
+def draw_shape(
     rng: np.random.Generator, body: BodyModel, style: SceneStyle, posture: Posture
 ) -> tuple[torch.Tensor, float | None]:  # (S,), years
+    """Somebody of an age in which a posture is taken."""
     if style.months is not None:
         return body.draw_shape(rng, style.population, months=style.ages(posture))
     return body.draw_shape(rng, style.population, YEARS.get((style.population, posture)))
@@ -195,7 +201,7 @@ def _draw_shape(
 NO_LIGHTS: tuple[Light, ...] = ()
 
 
-def _heading(keypoints: NDArray[np.floating]) -> float:  # (K, 3)
+def heading_of(keypoints: NDArray[np.floating]) -> float:  # (K, 3)
     """Where the body's front points, as an angle in the plane of the floor."""
     left = keypoints[[5, 11]].mean(0) - keypoints[[6, 12]].mean(0)
     return float(np.arctan2(-left[0], left[1]))
