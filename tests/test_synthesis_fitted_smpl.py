@@ -187,3 +187,20 @@ def test_clothes_are_cut_on_a_body_whose_arms_are_half_lowered(files: Path) -> N
         assert slope == pytest.approx(max(was, np.pi / 4), abs=1e-5)
         assert arm[0] * before[0] > 0
     assert surface_of(body).eyeballs == ()
+
+
+def test_fits_of_a_file_are_laid_on_a_floor(files: Path) -> None:
+    choice = BodyChoice.open("smpl", files / "smpl.npz")
+    lying = FittedBodies.open(files / "fits", None, 1, None, 0, floor=choice)
+    body = choice.load()
+    for number in range(COUNT):
+        subject = lying.subject(number, body, np.random.default_rng(0))
+        shape, rotations, translation = (
+            torch.from_numpy(array)[None] for array in (subject.shape, subject.rotations, subject.translation)
+        )
+        again = body(shape, rotations, translation)
+        np.testing.assert_allclose(subject.vertices, again.vertices[0].numpy(), atol=1e-4)
+        heights = subject.vertices[:, 2]
+        assert -0.03 < heights.min() <= 0
+        assert np.median(heights) < 0.5 * np.ptp(subject.vertices, axis=0).max()
+        assert subject.posture is not None

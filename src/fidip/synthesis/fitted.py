@@ -220,7 +220,7 @@ def _lay_down(
             identity = int(fits.ids[row])
             laid, refused = lay(
                 body, torch.from_numpy(fits.shape[row]), fits.rotations[row], posture_of(postures.get(identity)),
-                _towards_camera(fits, row),
+                towards_camera(fits, row),
             )  # fmt: skip
             if laid is None:
                 not_laid[identity] = str(refused[0][0])
@@ -233,7 +233,7 @@ def _lay_down(
     return lying, not_laid
 
 
-def _towards_camera(fits: Fits, row: int) -> NDArray[np.float64]:  # (3,)
+def towards_camera(fits: Fits, row: int) -> NDArray[np.float64]:  # (3,)
     """Where a fit's camera is, as a direction about the body's own axes."""
     away = fits.camera_position[row] - fits.translation[row]
     length = np.linalg.norm(away)
