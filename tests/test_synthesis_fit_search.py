@@ -55,7 +55,7 @@ def test_a_known_view_is_found_with_its_roll_and_place(objective: Objective, dir
     found = starts(objective, observed)
     assert len(found.pose) == STARTS
     torch.testing.assert_close(found.root[0], root, atol=0.02, rtol=0)
-    assert torch.equal(found.pose[0], objective.means[3])
+    torch.testing.assert_close(found.pose[0], objective.means[3], atol=1e-9, rtol=0)  # one that its mirror may equal
     assert float(found.translation()[0, 2]) == pytest.approx(50, rel=0.02)
     many = Observed(*(getattr(observed, name).expand(STARTS, *[-1] * (getattr(observed, name).ndim - 1))
                       for name in ("keypoints", "weights", "scale", "principal", "log_focal")))  # fmt: skip
