@@ -82,7 +82,9 @@ class PixelShuffleHead(Head):
     def __init__(self, channels: int, keypoints: int, width: int = 256, upsampling: int = 8) -> None:
         super().__init__()
         if width % upsampling:
-            raise RecipeError(f"network card: head_width {width}: a pixel-shuffle head needs a multiple of {upsampling}")
+            raise RecipeError(
+                f"network card: head_width {width}: a pixel-shuffle head needs a multiple of {upsampling}"
+            )
         self.upsampling, self.doublings = upsampling, _doublings(upsampling)
         self.conv_compress = nn.Conv2d(channels, width, 1, bias=False)
         for number in range(self.doublings):
@@ -108,10 +110,10 @@ class PixelShuffleHead(Head):
 class InterpolationHead(Head):
     """The simple decoder of ViTPose: rectify, enlarge bilinearly, then one 3x3 convolution makes the maps.
 
-    ``width`` is not used: there is nothing between features and maps.
+    It has no width of its own: there is nothing between features and maps.
     """
 
-    def __init__(self, channels: int, keypoints: int, width: int = 256, upsampling: int = 4) -> None:
+    def __init__(self, channels: int, keypoints: int, _width: int = 256, upsampling: int = 4) -> None:
         super().__init__()
         self.upsampling = upsampling
         self.final_layer = nn.Conv2d(channels, keypoints, 3, padding=1)
