@@ -43,7 +43,10 @@ def test_a_published_network_is_what_its_configuration_says(name: str) -> None:
     assert (card.input_size, card.heatmap_size, card.heatmap_sigma) == (size, heatmap_size, sigma)
     assert (card.colour_order, card.decoding) == (colours, decoding)
     assert blur in (None, card.blur_kernel)
-    assert (card.affine == "simple-baseline") == (card.encoding == "quantised") == (decoding == "quarter")
+    family = "simple-baseline" if decoding == "quarter" else "udp" if name.startswith("vitpose") else "dark"
+    assert card.affine == family
+    assert (card.encoding == "quantised") == card.flip_shift | name.startswith("fidip-resnet")
+    assert card.flip_shift == name.startswith(("pose-resnet", "hrnet"))
     assert (card.mean, card.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     with torch.device("meta"):
         net = build_pose_net(card)
