@@ -16,7 +16,7 @@ from fidip.smpl_joints import BONES
 from fidip.synthesis.bodies.smpl import SmplBody
 from fidip.synthesis.bodies.smpl_files import FORMAT, _plain_layout, body_arrays
 from fidip.synthesis.fit_bodies import CPU, Fittable
-from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, BENDING, AxisAngleBody, broad_prior
+from fidip.synthesis.fit_smpl import AxisAngleBody
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits, write_fits
 from fidip.synthesis.framing import View, draw_camera
 from fitting_cases import SIZE, Case
@@ -44,13 +44,11 @@ def write_body(file: Path, layout: str = "plain") -> Path:
 
 
 def some_poses(seed: int, count: int) -> np.ndarray:  # (count, 69)
-    """Poses out of the broad prior's middle, elbows and knees bent as they bend."""
-    spread = np.sqrt(np.diag(broad_prior().covariances[0]))
-    poses = 0.7 * spread * np.random.default_rng(seed).standard_normal((count, len(spread)))
-    for name, sign in BENDING.items():
-        index = AXIS_ANGLE_NAMES.index(name)
-        poses[:, index] = sign * np.abs(poses[:, index])
-    return poses
+    """Poses out of the middle of the Gaussians of the body's own prior."""
+    prior, rng = fittable().seen.prior, np.random.default_rng(seed)
+    components = rng.choice(len(prior.weights), count, p=prior.weights)
+    roots = np.linalg.cholesky(prior.covariances)[components]
+    return prior.means[components] + 0.7 * np.einsum("npq,nq->np", roots, rng.standard_normal((count, roots.shape[1])))
 
 
 def smpl_cases(count: int, seed: int = 0) -> list[Case]:

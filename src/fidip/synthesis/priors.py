@@ -149,12 +149,17 @@ def learn_prior(poses: Array, components: int, seed: int = 0, space: PoseSpace =
     share = (P / (P + counts))[:, None, None]
     covariances = (1 - share) * mixture.covariances_ + share * (mixture.covariances_ * np.eye(P))
     covariances = (covariances + covariances.swapaxes(1, 2)) / 2
+    return with_mirror_images(space, mixture.means_, covariances, mixture.weights_)
+
+
+def with_mirror_images(space: PoseSpace, means: Array, covariances: Array, weights: Array) -> PosePrior:
+    """A mixture (C, P), (C, P, P), (C,) of its Gaussians and, after them in the same order, their mirror images."""
     turned = space.mirrored(space.mirrored(covariances).swapaxes(1, 2))  # rows and columns
     return PosePrior(
         space.motions,
-        np.concatenate([mixture.means_, space.mirrored(mixture.means_)]),
+        np.concatenate([means, space.mirrored(means)]),
         np.concatenate([covariances, turned]),
-        np.tile(mixture.weights_ / 2, 2),
+        np.tile(weights / 2, 2),
     )
 
 
