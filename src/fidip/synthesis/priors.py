@@ -1,8 +1,8 @@
 """What is known of infants' poses and shapes before a picture is seen: a mixture of Gaussians, and one Gaussian.
 
 A pose prior lives in the numbers by which its body is posed (``PoseSpace``, radians): motions of joints for the bundled
-body, whose prior is learnt from the sampler's poses by ``benchmarks/build_pose_prior.py``; ``smpl_prior`` carries it over
-to users' bodies. Others are learnt from fits.
+body, whose prior is learnt from the sampler's poses by ``benchmarks/build_pose_prior.py``; ``smpl_prior`` carries it
+over to users' bodies. Others are learnt from fits.
 """
 
 from __future__ import annotations
