@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from body_files import humanoid
 from fidip.annotations import LabelledImage, Person
-from fidip.smpl_joints import BONES
+from fidip.smpl_joints import BONES, PARENTS
 from fidip.synthesis.bodies.smpl import SmplBody
 from fidip.synthesis.bodies.smpl_files import FORMAT, _plain_layout, body_arrays
 from fidip.synthesis.fit_bodies import CPU, Fittable
-from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, BENDING, AxisAngleBody, broad_prior
+from fidip.synthesis.fit_smpl import AxisAngleBody
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits, write_fits
 from fidip.synthesis.framing import View, draw_camera
 from fitting_cases import SIZE, Case
@@ -27,6 +28,40 @@ def converted() -> dict[str, Any]:
     arrays = body_arrays(humanoid(), "forged")
     named = {"source_sha256": np.array("0" * 64), "fidip_body": np.array(FORMAT)}
     return arrays | _plain_layout(arrays) | named
+
+
+STRETCHED = {
+    "shoulder": ("elbow", (1.0, 0.0, 0.0)), "elbow": ("wrist", (1.0, 0.0, 0.0)), "wrist": ("hand", (1.0, 0.0, 0.0)),
+    "hip": ("knee", (0.05, 0.0, -1.0)), "knee": ("ankle", (0.0, 0.0, -1.0)),
+}  # fmt: skip
+"""Where the limbs of the left end, and where they point, in a stance such as SMPL's own."""
+
+
+@cache
+def stretched() -> dict[str, Any]:
+    """The forged body, resting with arms stretched out and legs straight, its skin smooth."""
+    arrays = converted() | {"pose_basis": np.zeros_like(converted()["pose_basis"])}
+    joints, turns, local = arrays["joint_template"].astype(np.float64), [Rotation.identity()], np.zeros((len(BONES), 3))
+    for joint, (name, parent) in enumerate(zip(BONES[1:], PARENTS[1:], strict=True), start=1):
+        side, _, part = name.partition("_")
+        turn = turns[parent]
+        if part in STRETCHED:
+            end, towards = STRETCHED[part]
+            limb = turn.apply(joints[BONES.index(f"{side}_{end}")] - joints[joint])
+            goal = np.array(towards) * ((1, 1, 1) if side == "left" else (-1, 1, 1))
+            axis, cosine = np.cross(limb, goal), limb @ goal
+            sine = np.linalg.norm(axis)
+            turn = Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)) * turn
+        turns.append(turn)
+        local[joint] = (turns[parent].inv() * turn).as_rotvec()
+    shapes = np.concatenate([np.zeros((1, len(arrays["basis"]))), np.eye(len(arrays["basis"]))])
+    inputs = shapes, np.tile(local, (len(shapes), 1, 1)), np.zeros((len(shapes), 3))
+    with torch.no_grad():
+        posed = SmplBody(arrays).double()(*map(torch.from_numpy, inputs))
+    moved = {}
+    for name, points in (("template", posed.vertices.numpy()), ("joint_template", posed.joints.numpy())):
+        moved |= {name: points[0], name.replace("template", "basis"): points[1:] - points[0]}
+    return arrays | moved
 
 
 @cache
@@ -44,13 +79,11 @@ def write_body(file: Path, layout: str = "plain") -> Path:
 
 
 def some_poses(seed: int, count: int) -> np.ndarray:  # (count, 69)
-    """Poses out of the broad prior's middle, elbows and knees bent as they bend."""
-    spread = np.sqrt(np.diag(broad_prior().covariances[0]))
-    poses = 0.7 * spread * np.random.default_rng(seed).standard_normal((count, len(spread)))
-    for name, sign in BENDING.items():
-        index = AXIS_ANGLE_NAMES.index(name)
-        poses[:, index] = sign * np.abs(poses[:, index])
-    return poses
+    """Poses out of the middle of the Gaussians of the body's own prior."""
+    prior, rng = fittable().seen.prior, np.random.default_rng(seed)
+    components = rng.choice(len(prior.weights), count, p=prior.weights)
+    roots = np.linalg.cholesky(prior.covariances)[components]
+    return prior.means[components] + 0.7 * np.einsum("npq,nq->np", roots, rng.standard_normal((count, roots.shape[1])))
 
 
 def smpl_cases(count: int, seed: int = 0) -> list[Case]:

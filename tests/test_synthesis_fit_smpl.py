@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chi2, multivariate_normal
 
 from body_files import TO_SMPL
 from fidip.skeleton import COCO_17
 from fidip.smpl_joints import BONES
 from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES, SmplBody
 from fidip.synthesis.fit_bodies import CPU
-from fidip.synthesis.fit_check import MOST_POSE_ENERGY, Measured, fit_faults
-from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, AXIS_ANGLES, BENDING, AxisAngleBody, broad_prior
+from fidip.synthesis.fit_check import Measured, fit_faults
+from fidip.synthesis.fit_smpl import AXIS_ANGLE_NAMES, AXIS_ANGLES, BENDING, AxisAngleBody
 from fidip.synthesis.fit_terms import Objective, Observed, State, Weights
-from fidip.synthesis.priors import PosePrior
 from smpl_cases import converted, fittable, some_poses
 
 K = COCO_17.keypoints.index
 P = len(AXIS_ANGLE_NAMES)
-SPREAD = np.sqrt(np.diag(broad_prior().covariances[0]))
 
 
 @pytest.fixture(scope="module")
@@ -121,21 +116,9 @@ def test_a_mirror_shows_the_mirrored_pose(seen) -> None:
         swapped[[left, right]] = right, left
     np.testing.assert_allclose(shown[:, 5:], points[:, swapped[5:]] * (-1, 1, 1), atol=0.002)
     assert np.abs(shown - points[:, swapped]).max() > 0.1
-    np.testing.assert_allclose(broad_prior().energy(AXIS_ANGLES.mirrored(poses)), broad_prior().energy(poses))
 
 
-def test_the_broad_prior_is_one_gaussian_and_the_threshold_passes_its_poses() -> None:
-    poses = np.random.default_rng(0).standard_normal((5, P)) * SPREAD
-    prior = broad_prior()
-    expected = -multivariate_normal(np.zeros(P), np.diag(SPREAD**2)).logpdf(poses) - np.log(SPREAD).sum()
-    np.testing.assert_allclose(prior.energy(poses), expected)
-    distance = 2 * (MOST_POSE_ENERGY - P / 2 * math.log(2 * math.pi))
-    assert chi2(P).sf(distance) < 0.001
-    assert np.degrees(SPREAD[AXIS_ANGLE_NAMES.index("right_knee_x")]) == pytest.approx(60)
-    assert np.degrees(SPREAD[AXIS_ANGLE_NAMES.index("left_collar_y")]) == pytest.approx(15)
-
-
-def objective_at(seed: int, prior: PosePrior) -> tuple[Objective, State, Observed]:
+def objective_at(seed: int) -> tuple[Objective, State, Observed]:
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -148,19 +131,19 @@ def objective_at(seed: int, prior: PosePrior) -> tuple[Objective, State, Observe
     one = torch.ones(2, dtype=torch.float64)
     middle = torch.full((2, 2), 200.0, dtype=torch.float64)
     seen = Observed(200 + 60 * normal(2, 17, 2), torch.ones(2, 17).double(), 80 * one, middle, 6.1 * one)
-    return Objective(fittable().seen, prior), state, seen
+    return Objective(fittable().seen, fittable().seen.prior), state, seen
 
 
 def test_the_terms_are_the_published_ones_in_the_files_axes() -> None:
     """Penalty on elbows and knees by its published indices, counted with the root's three numbers, and signs."""
-    objective, state, observed = objective_at(0, broad_prior())
+    objective, state, observed = objective_at(0)
     weights = Weights(data=7.0, pose=1.3, shape=0.7, bend=2.0, limits=3.0, focal=2.0)
     terms = objective(state, observed, weights).terms
     theirs = (state.pose.numpy().reshape(2, -1, 3) @ TO_SMPL.T).reshape(2, -1)
     penalty = sum(np.exp(2 * sign * theirs[:, i - 3]) for i, sign in ((55, 1), (58, -1), (12, -1), (15, -1)))
     np.testing.assert_allclose(terms["bend"], 2.0 * penalty)
     np.testing.assert_allclose(terms["shape"], 0.7**2 * (state.shape**2).sum(1))
-    np.testing.assert_allclose(terms["pose"], 1.3**2 * broad_prior().energy(state.pose.numpy()))
+    np.testing.assert_allclose(terms["pose"], 1.3**2 * fittable().seen.prior.energy(state.pose.numpy()))
     np.testing.assert_array_equal(terms["limits"], 0)
     over = State(state.pose + 4, *(getattr(state, n) for n in ("root", "place", "shape", "log_focal")))
     assert (objective(over, observed, weights).terms["limits"] > 0).all()  # more than half a turn
@@ -168,7 +151,7 @@ def test_the_terms_are_the_published_ones_in_the_files_axes() -> None:
 
 def test_the_gradient_is_that_of_the_energy() -> None:
     weights = Weights(data=7.0, pose=1.3, shape=0.7, bend=2.0, limits=3.0, focal=2.0)
-    objective, state, observed = objective_at(1, broad_prior())
+    objective, state, observed = objective_at(1)
     step = torch.zeros(2, P + 7 + 10, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(objective(state.moved(step), observed, weights).energy.sum(), step)
     torch.testing.assert_close(objective(state, observed, weights).gradient, expected, rtol=1e-8, atol=1e-8)

@@ -9,13 +9,13 @@ from fidip.errors import DataError, RecipeError
 from fidip.synthesis.anatomy import MOTIONS
 from fidip.synthesis.bodies.anny import AnnyBody
 from fidip.synthesis.fit_motions import MOTION_NAMES
-from fidip.synthesis.fit_smpl import broad_prior
 from fidip.synthesis.generate import generate
 from fidip.synthesis.plausibility import joint_faults, penetration_faults, stature
 from fidip.synthesis.prior_poses import PriorPoses, draw_motions
 from fidip.synthesis.priors import PosePrior, default_prior
 from fidip.synthesis.sample import Settings
 from fidip.synthesis.scene import SCENE_STYLES
+from smpl_cases import fittable
 
 
 def narrow(**degrees: float) -> PosePrior:
@@ -55,7 +55,7 @@ def test_infants_rest_possibly_in_postures_of_their_style() -> None:
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    broad_prior().save(tmp_path / "smpl.npz")
+    fittable().seen.prior.save(tmp_path / "smpl.npz")
     with pytest.raises(DataError, match=r"smpl\.npz: motions: a prior of another body .* --body anny"):
         PriorPoses.open(str(tmp_path / "smpl.npz"))
     with pytest.raises(DataError, match=r"none\.npz"):

@@ -22,7 +22,8 @@ MOST_REPROJECTION = 0.05
 MOST_BEYOND = 5.0  # degrees beyond a joint's limit
 DEEPEST = 0.03  # of the stature: a fit knows nothing of flesh, and depth is a guess
 MOST_POSE_ENERGY = 120.0
-"""Of the default prior, in its own units: the sampler's poses have 45 to 80, half of the exaggerated more than 150."""
+"""Of the body's own prior: the sampler's poses have 45 to 80, half of the exaggerated more than 150; carried over to a
+user's body, with more numbers, 70 to 105 and half more than 130."""
 
 MOST_SHAPE_ENERGY = 16.0
 """Squared Mahalanobis distance from the mean infant: four standard deviations."""

@@ -8,8 +8,6 @@ vertices also by the blend shapes of the joint's rotation matrix.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,8 @@ from fidip.smpl_joints import BONES, PARENTS
 from fidip.synthesis.bodies.skinning import forward_kinematics, kinematic_levels, rotation_matrices
 from fidip.synthesis.bodies.smpl import KEYPOINT_VERTICES, SmplBody
 from fidip.synthesis.fit_body import left_jacobian
-from fidip.synthesis.priors import PosePrior, PoseSpace
+from fidip.synthesis.priors import PoseSpace
+from fidip.synthesis.smpl_prior import infant_prior
 
 MOST_SHAPE = 20
 """Shape coefficients that are fitted, the file's first, as in the published pipeline; the others stay at the mean."""
@@ -46,21 +45,6 @@ BENDING = {"left_elbow_z": -1.0, "right_elbow_z": 1.0, "left_knee_x": 1.0, "righ
 """Numbers by which elbows and knees bend, and the sign with which they do: those of the published penalty (about the
 files' axes: y of the elbows, x of the knees) about this package's axes."""
 
-DEVIATIONS: dict[str, Sequence[float]] = {
-    "spine1": (15, 15, 15), "spine2": (15, 15, 15), "spine3": (15, 15, 15), "neck": (20, 20, 20), "head": (20, 20, 20),
-    "collar": (15, 15, 15), "shoulder": (50, 50, 50), "elbow": (30, 30, 60), "wrist": (20, 20, 20),
-    "hand": (10, 10, 10), "hip": (45, 45, 45), "knee": (60, 15, 15), "ankle": (20, 20, 20), "foot": (10, 10, 10),
-}  # fmt: skip
-"""Degrees by which each joint's three numbers deviate from the file's reference pose: chosen, not measured."""
-
-
-@cache
-def broad_prior() -> PosePrior:
-    """One Gaussian about the file's reference pose, every number on its own: for whoever has no better prior."""
-    degrees = np.concatenate([DEVIATIONS[name.rpartition("_")[2]] for name in JOINTS])
-    P = len(AXIS_ANGLE_NAMES)
-    return PosePrior(AXIS_ANGLE_NAMES, np.zeros((1, P)), np.diag(np.radians(degrees) ** 2)[None], np.ones(1))
-
 
 def pose_vectors(rotations: NDArray[np.float32]) -> NDArray[np.float64]:  # (..., J, 3) -> (..., P)
     """The pose vectors of bodies' rotations, whatever the root's."""
@@ -75,7 +59,7 @@ class AxisAngleBody:
     """
 
     def __init__(self, body: SmplBody, device: torch.device, dtype: torch.dtype) -> None:
-        self.motions, self.prior = AXIS_ANGLE_NAMES, broad_prior()
+        self.motions, self.prior = AXIS_ANGLE_NAMES, infant_prior(body, AXIS_ANGLES)
         self.shape_size = min(body.shape_size, MOST_SHAPE)
         self.hinges = [AXIS_ANGLE_NAMES.index(name) for name in BENDING]
         self._device, self._dtype = device, dtype

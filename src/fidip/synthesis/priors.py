@@ -1,7 +1,8 @@
 """What is known of infants' poses and shapes before a picture is seen: a mixture of Gaussians, and one Gaussian.
 
 A pose prior lives in the numbers by which its body is posed (``PoseSpace``, radians): motions of joints for the bundled
-body, whose prior is learnt from the sampler's poses by ``benchmarks/build_pose_prior.py``. Others are learnt from fits.
+body, whose prior is learnt from the sampler's poses by ``benchmarks/build_pose_prior.py``; ``smpl_prior`` carries it
+over to users' bodies. Others are learnt from fits.
 """
 
 from __future__ import annotations
@@ -154,12 +155,17 @@ def learn_prior(poses: Array, components: int, seed: int = 0, space: PoseSpace =
     share = (P / (P + counts))[:, None, None]
     covariances = (1 - share) * mixture.covariances_ + share * (mixture.covariances_ * np.eye(P))
     covariances = (covariances + covariances.swapaxes(1, 2)) / 2
+    return with_mirror_images(space, mixture.means_, covariances, mixture.weights_)
+
+
+def with_mirror_images(space: PoseSpace, means: Array, covariances: Array, weights: Array) -> PosePrior:
+    """A mixture (C, P), (C, P, P), (C,) of its Gaussians and, after them in the same order, their mirror images."""
     turned = space.mirrored(space.mirrored(covariances).swapaxes(1, 2))  # rows and columns
     return PosePrior(
         space.motions,
-        np.concatenate([mixture.means_, space.mirrored(mixture.means_)]),
+        np.concatenate([means, space.mirrored(means)]),
         np.concatenate([covariances, turned]),
-        np.tile(mixture.weights_ / 2, 2),
+        np.tile(weights / 2, 2),
     )
 
 
