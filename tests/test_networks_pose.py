@@ -8,7 +8,8 @@ from torch import nn
 from fidip.errors import RecipeError
 from fidip.networks.backbones import BACKBONES
 from fidip.networks.card import NetworkCard, published_pose_resnet
-from fidip.networks.pose import DeconvolutionHead, PoseNet, build_pose_net
+from fidip.networks.heads import DeconvolutionHead
+from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.weights import to_published_names
 from network_states import changed, randomised, snapshot
 from test_networks_backbones_resnet import norm, reference_resnet

@@ -12,6 +12,7 @@ from fidip.errors import RecipeError
 from fidip.geometry import AffineConvention, Size
 from fidip.heatmaps import Decoding, Encoding
 from fidip.networks.backbones import BACKBONES
+from fidip.networks.heads import HEADS
 from fidip.skeleton import COCO_17, SKELETONS
 
 ColourOrder = Literal["RGB", "BGR"]
@@ -27,7 +28,9 @@ HEATMAP_STRIDE = 4
 class NetworkCard:
     """What stands beside a network's weights.
 
-    ``width`` scales the backbone: stem planes of a ResNet (64 as published), channel multiplier of a MobileNet (1.0).
+    ``width`` scales the backbone: stem planes of a ResNet (64 as published), channels of HRNet's finest branch (32 or
+    48) or of a ViT's tokens (384 or 768), channel multiplier of a MobileNet (1.0). ``head_width`` is the channels
+    inside the head, where it has any.
     ``mean`` and ``std`` belong to the first, second and third channel in ``colour_order``: the public Pose-ResNet files
     take BGR images with ImageNet's RGB-ordered constants. ``flip_shift`` moves the mirrored heatmaps by one pixel in
     the flip test, as SimpleBaseline does. ``training`` is free: data, seeds, figures, whatever JSON can hold.
@@ -40,6 +43,7 @@ class NetworkCard:
     width: float
     input_size: Size  # W, H in pixels
     head_width: int = 256
+    head: str = "deconvolution"  # a key of HEADS
     skeleton: str = COCO_17.name
     colour_order: ColourOrder = "RGB"
     mean: Channels = IMAGENET_MEAN
@@ -144,6 +148,7 @@ PUBLISHED_SIGMAS: Mapping[Size, float] = {(192, 256): 2.0, (288, 384): 3.0}
 REQUIRED = ("backbone", "width", "input_size")
 CHOICES: Mapping[str, tuple[str | bool, ...]] = {
     "backbone": tuple(BACKBONES),
+    "head": tuple(HEADS),
     "skeleton": tuple(SKELETONS),
     "colour_order": get_args(ColourOrder),
     "affine": get_args(AffineConvention),
@@ -152,7 +157,7 @@ CHOICES: Mapping[str, tuple[str | bool, ...]] = {
     "flip_shift": (True, False),
 }
 WHOLE_NUMBERS = {"head_width": (1, 4096), "blur_kernel": (1, 255)}
-POSITIVE_NUMBERS = {"width": 1024, "heatmap_sigma": 100}
+POSITIVE_NUMBERS = {"width": 2048, "heatmap_sigma": 100}
 
 
 def _number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The pose network: normalise -> backbone -> deconvolution head (SimpleBaseline, Xiao et al. 2018)."""
+"""The pose network: normalise -> backbone -> head."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from fidip.errors import RecipeError
 from fidip.geometry import Size
 from fidip.networks.backbones import BACKBONES, Backbone
 from fidip.networks.card import HEATMAP_STRIDE, NetworkCard
+from fidip.networks.heads import HEADS, Head
 from fidip.skeleton import SKELETONS
-
-HEAD_STD = 0.001
-"""SimpleBaseline draws the head's weights from N(0, 0.001²)."""
 
 
 class PoseOutput(NamedTuple):
@@ -25,46 +23,28 @@ class PoseOutput(NamedTuple):
     features: Tensor  # (B, C, H/s, W/s) what the domain classifier sees
 
 
-class DeconvolutionHead(nn.Module):
-    """Three transposed convolutions, each doubling the size, then one map a keypoint: the paper's pose predictor.
-
-    Modules carry the names of the public Pose-ResNet files.
-    """
-
-    upsampling = 8
-
-    def __init__(self, channels: int, keypoints: int, width: int = 256) -> None:
-        super().__init__()
-        self.deconv_layers = nn.Sequential()
-        for inputs in (channels, width, width):
-            self.deconv_layers.append(nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1, bias=False))
-            self.deconv_layers.append(nn.BatchNorm2d(width))
-            self.deconv_layers.append(nn.ReLU(inplace=True))
-        self.final_layer = nn.Conv2d(width, keypoints, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, channels, h/8, w/8) -> (B, keypoints, h, w)."""
-        return self.final_layer(self.deconv_layers(features))  # type: ignore[no-any-return]
-
-
 class PoseNet(nn.Module):
     """Images in, heatmaps and features out; colour order and normalisation are the network's own affair.
 
-    ``freeze`` holds stages still, also through later calls of ``train()``.
+    The backbone is made ready for the card's input size. ``freeze`` holds stages still, also through later calls of
+    ``train()``.
 
     Raises:
-        RecipeError: the card's input size does not suit the parts.
+        RecipeError: the parts do not suit each other or the card's input size.
     """
 
     pixel_mean: Tensor  # (1, 3, 1, 1)
     pixel_std: Tensor  # (1, 3, 1, 1)
 
-    def __init__(self, backbone: Backbone, head: DeconvolutionHead, card: NetworkCard) -> None:
+    def __init__(self, backbone: Backbone, head: Head, card: NetworkCard) -> None:
         super().__init__()
-        stride = backbone.stride
-        if stride != head.upsampling * HEATMAP_STRIDE or any(side % stride for side in card.input_size):
+        needed, multiple = backbone.stride // HEATMAP_STRIDE, backbone.multiple
+        if head.upsampling != needed:
+            raise RecipeError(f"a head that enlarges {head.upsampling} times; this backbone's features need {needed}")
+        if any(side % multiple for side in card.input_size):
             width, height = card.input_size
-            raise RecipeError(f"network card: input_size {width}x{height}: both sides must be multiples of {stride}")
+            raise RecipeError(f"network card: input_size {width}x{height}: both sides must be multiples of {multiple}")
+        backbone.adapt_to(card.input_size)
         self.backbone, self.head, self.card = backbone, head, card
         self.register_buffer("pixel_mean", torch.tensor(card.mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(card.std).reshape(1, 3, 1, 1), persistent=False)
@@ -82,15 +62,15 @@ class PoseNet(nn.Module):
         return self._frozen
 
     def forward(self, images: Tensor) -> PoseOutput:
-        """Images (B, 3, H, W), RGB float in [0, 1], H and W multiples of the backbone's stride.
+        """Images (B, 3, H, W), RGB float in [0, 1]; for a ViT of the card's size, else H and W multiples of 32.
 
         Raises:
             ValueError: the images have another shape or type.
         """
-        stride = self.backbone.stride
-        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % stride or images.shape[3] % stride:
+        multiple = self.backbone.multiple
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
             found = tuple(images.shape)
-            raise ValueError(f"images: expected (B, 3, H, W), H and W multiples of {stride}, found {found}")
+            raise ValueError(f"images: expected (B, 3, H, W), H and W multiples of {multiple}, found {found}")
         if not images.is_floating_point():
             raise ValueError(f"images: expected float in [0, 1], found {images.dtype}; divide uint8 by 255")
         if self.card.colour_order == "BGR":
@@ -116,10 +96,10 @@ class PoseNet(nn.Module):
         Raises:
             RecipeError: there is no stage of that name; nothing changes.
         """
-        frozen = [module for stage in stages for module in self.backbone.stage_modules(stage)]
+        frozen = [parameter for stage in stages for parameter in self.backbone.stage_parameters(stage)]
         self.requires_grad_(True)
-        for module in frozen:
-            module.requires_grad_(False)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         self._frozen, self._in_eval = tuple(stages), () if drifting_statistics else tuple(stages)
         self.train(self.training)
 
@@ -127,23 +107,20 @@ class PoseNet(nn.Module):
 def build_pose_net(card: NetworkCard, generator: torch.Generator | None = None) -> PoseNet:
     """The network that a card describes, newly initialised; ``card.parameters`` is filled in.
 
-    Convolutions of the backbone are drawn as He et al. (2015) do (normal, by fan-out), the head's from N(0, 0.001²)
-    with zero bias, batch norm starts at the identity; from ``generator`` or else from torch's global one.
+    Weights are drawn as each backbone and each head was published with (their ``initialise``), batch norm starts at the
+    identity; from ``generator`` or else from torch's global one.
 
     Raises:
         RecipeError: the card contradicts itself.
     """
     backbone = BACKBONES[card.backbone](card.width)
-    head = DeconvolutionHead(backbone.channels, len(SKELETONS[card.skeleton]), card.head_width)
-    count = sum(parameter.numel() for part in (backbone, head) for parameter in part.parameters())
+    upsampling = backbone.stride // HEATMAP_STRIDE
+    head = HEADS[card.head](backbone.channels, len(SKELETONS[card.skeleton]), card.head_width, upsampling)
+    net = PoseNet(backbone, head, card)
+    count = sum(parameter.numel() for parameter in net.parameters())
     if card.parameters not in (None, count):
         raise RecipeError(f"network card: parameters: says {card.parameters}, this network has {count}")
-    net = PoseNet(backbone, head, replace(card, parameters=count))
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-    for module in head.modules():
-        if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):
-            nn.init.normal_(module.weight, std=HEAD_STD, generator=generator)
-    nn.init.zeros_(head.final_layer.bias)  # type: ignore[arg-type]
+    net.card = replace(card, parameters=count)
+    backbone.initialise(generator)
+    head.initialise(generator)
     return net

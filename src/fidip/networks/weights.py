@@ -23,6 +23,7 @@ from torch import Tensor
 from fidip.errors import DataError, RecipeError, WeightsError
 from fidip.files import object_without_repeats, sha256_of, write_bytes
 from fidip.networks.card import NetworkCard
+from fidip.networks.heads import HEAD_MODULES
 from fidip.networks.pose import PoseNet, build_pose_net
 
 State = dict[str, Tensor]
@@ -37,7 +38,6 @@ DTYPES = ("F64", "F32", "F16", "BF16", "I64")
 FOREIGN_STATES = ("best_state_dict", "state_dict")
 """Under which keys the published training scripts put the weights, the better ones first."""
 
-HEAD_MODULES = ("deconv_layers.", "final_layer.")
 COUNTER = "num_batches_tracked"
 FOREIGN_HINT = "a published .pth file is read by fidip.networks.weights.import_pose_resnet"
 

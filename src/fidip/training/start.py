@@ -16,6 +16,9 @@ from fidip.networks.weights import load_pose_net
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
 
+ARCHITECTURE = ("backbone", "width", "head", "head_width", "skeleton")
+"""What of a card decides which weights are its network's."""
+
 NARROWEST = 8
 """Fewest channels of a convolution that oneDNN 3 trains safely in channels-last: with 4 to 6 it corrupts the heap."""
 
@@ -67,7 +70,7 @@ def _channels(net: PoseNet) -> int:
 def _check_architecture(recipe: Recipe, card: NetworkCard, init: Path | str) -> None:
     expected = {} if recipe.backbone is None else {"backbone": recipe.backbone}
     if recipe.network is not None:
-        expected |= {name: getattr(recipe.network, name) for name in ("backbone", "width", "head_width", "skeleton")}
+        expected |= {name: getattr(recipe.network, name) for name in ARCHITECTURE}
     for name, value in expected.items():
         if getattr(card, name) != value:
             found = f"{init} has {name.replace('_', ' ')} {getattr(card, name)}"

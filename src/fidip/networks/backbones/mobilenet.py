@@ -66,7 +66,7 @@ class MobileNetV2(Backbone):
         RecipeError: the width is not positive.
     """
 
-    stride = 32
+    stride = multiple = 32
     stages: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
             name: tuple(f"features.{index}" for index in range(first, after))

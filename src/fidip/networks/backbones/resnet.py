@@ -87,7 +87,7 @@ class ResNet(Backbone):
         RecipeError: the width is not a whole number of planes.
     """
 
-    stride = 32
+    stride = multiple = 32
     stages: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {"res1": ("conv1", "bn1"), "res2": ("layer1",), "res3": ("layer2",), "res4": ("layer3",), "res5": ("layer4",)}
     )
