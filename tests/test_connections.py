@@ -68,7 +68,7 @@ def test_a_certificate_that_proves_nothing_is_final(monkeypatch: pytest.MonkeyPa
 
 def test_a_server_that_speaks_no_http_may_do_better_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving(FileServer(b"")) as server, pytest.raises(PassingError):
-        secure = server.address.replace("http://", "https://")
-        with ask(Request(secure), 5):
+    with serving(FileServer(b"")) as server:
+        secure = Request(server.address.replace("http://", "https://"))
+        with pytest.raises(PassingError), ask(secure, 5):
             pass

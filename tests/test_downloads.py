@@ -301,7 +301,7 @@ def test_a_full_disk_keeps_what_fits_and_says_so(
 def test_too_little_room_is_told_before_anything_is_written(
     server: FileServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda folder: SimpleNamespace(free=100_000))
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
     with pytest.raises(StorageError, match=r"0 MiB are to come and 0 MiB are free; free some space"):
         download(server.address, target, KNOWN, QUICK)
     assert target.with_name("net.pth.part").stat().st_size == 0

@@ -82,7 +82,9 @@ class PixelShuffleHead(Head):
     def __init__(self, channels: int, keypoints: int, width: int = 256, upsampling: int = 8) -> None:
         super().__init__()
         if width % upsampling:
-            raise RecipeError(f"network card: head_width {width}: a pixel-shuffle head needs a multiple of {upsampling}")
+            raise RecipeError(
+                f"network card: head_width {width}: a pixel-shuffle head needs a multiple of {upsampling}"
+            )
         self.upsampling, self.doublings = upsampling, _doublings(upsampling)
         self.conv_compress = nn.Conv2d(channels, width, 1, bias=False)
         for number in range(self.doublings):

@@ -105,7 +105,9 @@ class ViT(Backbone):
         width, height = self.image_size
         if x.shape[2:] != (height, width):
             found = f"{x.shape[3]}x{x.shape[2]}"
-            raise ValueError(f"images: expected {width}x{height} (W x H), for which positions were learnt, found {found}")
+            raise ValueError(
+                f"images: expected {width}x{height} (W x H), for which positions were learnt, found {found}"
+            )
         x = self.patch_embed(x)
         shape = x.shape
         x = x.flatten(2).transpose(1, 2)  # (B, N, C)
@@ -149,7 +151,5 @@ class ViT(Backbone):
 def _stages(depth: int) -> dict[str, tuple[str, ...]]:
     """Patches and positions, then the blocks in four parts."""
     part = depth // 4
-    stages = {
-        f"res{2 + n}": tuple(f"blocks.{index}" for index in range(n * part, (n + 1) * part)) for n in range(4)
-    }
+    stages = {f"res{2 + n}": tuple(f"blocks.{index}" for index in range(n * part, (n + 1) * part)) for n in range(4)}
     return {"res1": ("patch_embed", "pos_embed"), **stages, "res5": (*stages["res5"], "last_norm")}
