@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from fidip.errors import RecipeError
 from fidip.networks.backbones import BACKBONES
 from fidip.networks.card import NetworkCard, published_pose_resnet
+from fidip.networks.heads import HEADS
+from fidip.networks.weights import embedded_names, load_pose_net
 
 CARD = NetworkCard("resnet-18", 16, (96, 128))
 
@@ -30,6 +32,7 @@ cards = st.builds(
     width=st.integers(1, 128) | st.floats(0.1, 2),
     input_size=st.tuples(sides, sides),
     head_width=st.integers(1, 512),
+    head=st.sampled_from(sorted(HEADS)),
     colour_order=st.sampled_from(["RGB", "BGR"]),
     mean=st.tuples(constants, constants, constants),
     std=st.tuples(constants, constants, constants),
@@ -58,7 +61,8 @@ def test_json_and_back_is_the_identity(card: NetworkCard) -> None:
         ("backbone", "resnet-51"), ("backbone", ["resnet-18"]), ("backbone", None), ("skeleton", "coco-18"),
         ("width", 0), ("width", float("nan")), ("width", "64"), ("width", True), ("width", 10**400),
         ("input_size", (96,)), ("input_size", (96, 128.0)), ("input_size", (96, 0)), ("input_size", [96, 128]),
-        ("head_width", 0), ("head_width", 1.5), ("colour_order", "rgb"),
+        ("head_width", 0), ("head_width", 1.5), ("head", "softmax"), ("head", None), ("width", 4096),
+        ("colour_order", "rgb"),
         ("mean", (0.5, 0.5)), ("mean", (0.5, 0.5, float("inf"))), ("std", (0.2, 0.2, 0.0)),
         ("affine", "udp"), ("heatmap_sigma", -1), ("encoding", "soft"), ("decoding", "softmax"), ("blur_kernel", 10),
         ("flip_shift", 1.5), ("flip_shift", "yes"), ("name", None), ("training", 3),
@@ -84,6 +88,15 @@ def test_a_wrong_field_is_named(field: str, value: object) -> None:
 def test_a_text_that_is_no_card_is_refused(text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         NetworkCard.from_json(text)
+
+
+def test_cards_written_before_heads_were_a_choice_have_the_head_of_then() -> None:
+    values = json.loads(CARD.to_json())
+    del values["head"]
+    assert NetworkCard.from_json(json.dumps(values)) == CARD
+    assert CARD.head == "deconvolution"
+    assert [load_pose_net(name).card.head for name in embedded_names()] == ["deconvolution"] * len(embedded_names())
+    assert embedded_names()
 
 
 def test_a_card_cannot_change_afterwards() -> None:

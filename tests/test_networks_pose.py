@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,21 @@ from network_states import changed, randomised, snapshot
 from test_networks_backbones_resnet import norm, reference_resnet
 
 SMALL = NetworkCard("resnet-18", 8, (64, 96), head_width=16)
+
+EVERY_KIND = [
+    NetworkCard("resnet-50", 8, (64, 64), 16),
+    NetworkCard("hrnet", 8, (64, 64)),
+    NetworkCard("mobilenet-v2", 0.35, (64, 64), 16, head="pixel-shuffle"),
+    NetworkCard("vit-12", 24, (64, 64), 16),
+    NetworkCard("vit-12", 24, (64, 64), head="interpolation"),
+]
+
+FIRST_THREE_STAGES = {
+    "resnet-50": ("conv1.", "bn1.", "layer1.", "layer2."),
+    "hrnet": ("conv1.", "bn1.", "conv2.", "bn2.", "layer1.", "transition1.", "stage2.", "transition2."),
+    "mobilenet-v2": tuple(f"features.{index}." for index in range(7)),
+    "vit-12": ("patch_embed.", "pos_embed", *(f"blocks.{index}." for index in range(6))),
+}
 
 
 @pytest.mark.parametrize("depth", [18, 50])
@@ -84,16 +101,50 @@ def training_step(net: PoseNet) -> None:
     optimizer.step()
 
 
-def test_frozen_stages_keep_every_parameter_and_buffer() -> None:
-    net = randomised(build_pose_net(SMALL))
+@pytest.mark.parametrize("card", EVERY_KIND, ids=lambda card: f"{card.backbone} {card.head}")
+def test_frozen_stages_keep_every_parameter_and_buffer(card: NetworkCard) -> None:
+    net = randomised(build_pose_net(card))
     net.freeze(("res1", "res2", "res3"))
     net.train()
     before = snapshot(net)
     training_step(net)
     moved = changed(before, snapshot(net))
-    still = ("backbone.conv1", "backbone.bn1", "backbone.layer1", "backbone.layer2", "pixel")
+    still = ("pixel", *(f"backbone.{name}" for name in FIRST_THREE_STAGES[card.backbone]))
     assert moved == {name for name in before if not name.startswith(still)}
     assert net.frozen == ("res1", "res2", "res3")
+
+
+@pytest.mark.parametrize("card", EVERY_KIND, ids=lambda card: f"{card.backbone} {card.head}")
+def test_every_parameter_gets_a_gradient(card: NetworkCard) -> None:
+    net = randomised(build_pose_net(card)).train()
+    images, target = torch.rand(4, 3, 64, 64), torch.rand(4, 17, 16, 16)
+    heatmaps, features = net(images)
+    ((heatmaps - target).square().mean() + features.square().mean()).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("card", EVERY_KIND, ids=lambda card: f"{card.backbone} {card.head}")
+def test_sides_that_the_network_cannot_halve_are_refused(card: NetworkCard) -> None:
+    multiple = 16 if card.backbone == "vit-12" else 32
+    with pytest.raises(RecipeError, match=f"input_size 72x128: both sides must be multiples of {multiple}"):
+        build_pose_net(replace(card, input_size=(72, 128)))
+    net = build_pose_net(card).eval()
+    with pytest.raises(ValueError, match=f"multiples of {multiple}, found \\(1, 3, 64, 72\\)"):
+        net(torch.zeros(1, 3, 64, 72))
+
+
+def test_a_vit_is_made_ready_for_the_size_of_its_card() -> None:
+    net = build_pose_net(NetworkCard("vit-12", 24, (64, 96), 16)).eval()
+    larger = PoseNet(net.backbone, net.head, replace(net.card, input_size=(128, 96))).eval()
+    assert larger.feature_size == (8, 6)
+    heatmaps, features = larger(torch.zeros(1, 3, 96, 128))
+    assert heatmaps.shape == (1, 17, 24, 32)
+    assert features.shape == (1, 24, 6, 8)
+    with pytest.raises(ValueError, match="expected 128x96"):
+        larger(torch.zeros(1, 3, 96, 64))
 
 
 def test_drifting_statistics_are_those_of_the_published_code() -> None:
@@ -144,6 +195,12 @@ def test_parts_and_card_must_suit_each_other() -> None:
         build_pose_net(NetworkCard("resnet-18", 8, (100, 128)))
     with pytest.raises(RecipeError, match="says 17, this network has"):
         build_pose_net(NetworkCard("resnet-18", 8, (64, 64), parameters=17))
+
+
+def test_a_head_must_enlarge_as_much_as_the_backbone_made_small() -> None:
+    backbone = BACKBONES["hrnet"](8)
+    with pytest.raises(RecipeError, match="enlarges 8 times; this backbone's features need 1"):
+        PoseNet(backbone, DeconvolutionHead(8, 17, 16), NetworkCard("hrnet", 8, (64, 64)))
 
 
 def test_the_parts_are_passed_in() -> None:

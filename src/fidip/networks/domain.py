@@ -97,11 +97,87 @@ class FlatDomainClassifier(nn.Module):
             TrainingError: one image alone in training mode, which has no batch statistics.
             ValueError: features of another shape.
         """
-        if features.shape[1:] != self.feature_shape:
-            expected = ", ".join(map(str, self.feature_shape))
-            raise ValueError(f"features: expected (B, {expected}), found {tuple(features.shape)}")
+        _refuse_other_shape(features, self.feature_shape)
         _refuse_single(features, self.training)
         return self.layers(features.flatten(1)).squeeze(1)  # type: ignore[no-any-return]
+
+
+class ConvolutionalDomainClassifier(nn.Module):
+    """The classifiers of the published code for HRNet and MobileNet: convolutions, then three layers on what is left.
+
+    ``convolutions`` make (C, h, w) features of ``feature_size`` = (w, h) into the maps that are flattened.
+
+    Raises:
+        RecipeError: nothing would be left of features so small.
+    """
+
+    def __init__(self, convolutions: nn.Sequential, in_channels: int, feature_size: Size) -> None:
+        super().__init__()
+        self.feature_shape = (in_channels, *reversed(feature_size))
+        self.convolutions = convolutions
+        channels, (height, width) = in_channels, self.feature_shape[1:]
+        for layer in convolutions:
+            if isinstance(layer, nn.Conv2d):
+                channels, less = layer.out_channels, layer.kernel_size[0] - 1
+                height, width = height - less, width - less
+            elif isinstance(layer, nn.MaxPool2d):
+                height, width = height // 2, width // 2
+        if min(height, width) < 1:
+            found = f"{feature_size[0]}x{feature_size[1]}"
+            raise RecipeError(
+                f"features of {found} (w x h) are too small for this domain classifier: choose 'pooled', "
+                "or a larger input_size"
+            )
+        self.layers = nn.Sequential(
+            nn.Linear(channels * height * width, 256),
+            nn.BatchNorm1d(256),
+            nn.ReLU(inplace=True),
+            nn.Linear(256, 64),
+            nn.BatchNorm1d(64),
+            nn.ReLU(inplace=True),
+            nn.Linear(64, 1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C, h, w) of the size it was built for -> logits (B,).
+
+        Raises:
+            TrainingError: one image alone in training mode, which has no batch statistics.
+            ValueError: features of another shape.
+        """
+        _refuse_other_shape(features, self.feature_shape)
+        _refuse_single(features, self.training)
+        return self.layers(self.convolutions(features).flatten(1)).squeeze(1)  # type: ignore[no-any-return]
+
+
+def _hrnet_classifier(in_channels: int, feature_size: Size) -> nn.Module:
+    convolutions = nn.Sequential(
+        *_conv_bn_relu(in_channels, 32, kernel=3),
+        nn.MaxPool2d(2),
+        *_conv_bn_relu(32, 8, kernel=3),
+        nn.MaxPool2d(2),
+    )
+    return ConvolutionalDomainClassifier(convolutions, in_channels, feature_size)
+
+
+def _mobilenet_classifier(in_channels: int, feature_size: Size) -> nn.Module:
+    convolutions = nn.Sequential(
+        *_conv_bn_relu(in_channels, 512, kernel=1),
+        *_conv_bn_relu(512, 256, kernel=1),
+        *_conv_bn_relu(256, 16, kernel=1),
+        nn.MaxPool2d(2),
+    )
+    return ConvolutionalDomainClassifier(convolutions, in_channels, feature_size)
+
+
+def _conv_bn_relu(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, kernel), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+
+def _refuse_other_shape(features: Tensor, shape: tuple[int, ...]) -> None:
+    if features.shape[1:] != shape:
+        expected = ", ".join(map(str, shape))
+        raise ValueError(f"features: expected (B, {expected}), found {tuple(features.shape)}")
 
 
 def _refuse_single(features: Tensor, training: bool) -> None:
@@ -115,8 +191,14 @@ def _refuse_single(features: Tensor, training: bool) -> None:
 DOMAIN_CLASSIFIERS: dict[str, Callable[[int, Size], nn.Module]] = {
     "pooled": lambda in_channels, _: DomainClassifier(in_channels),
     "flat": FlatDomainClassifier,
+    "hrnet": _hrnet_classifier,
+    "mobilenet": _mobilenet_classifier,
 }
-"""From a kind, C and (w, h) of the features to a classifier. ``flat`` is the paper's."""
+"""From a kind, C and (w, h) of the features to a classifier.
+
+``flat`` is the paper's, for Pose-ResNet; ``hrnet`` and ``mobilenet`` are those of the later tables, on the features of
+these networks; ``pooled`` suits every network and size.
+"""
 
 
 def build_domain_classifier(
@@ -127,17 +209,17 @@ def build_domain_classifier(
     Weights and biases are uniform within ±1/√inputs, torch's default, from ``generator`` or else torch's global one.
 
     Raises:
-        RecipeError: no such kind.
+        RecipeError: no such kind, or the features are too small for it.
     """
     if kind not in DOMAIN_CLASSIFIERS:
         raise RecipeError(f"no domain classifier {kind!r}: choose from {', '.join(DOMAIN_CLASSIFIERS)}")
     classifier = DOMAIN_CLASSIFIERS[kind](in_channels, feature_size)
     if generator is not None:
         for module in classifier.modules():
-            if isinstance(module, nn.Linear):
-                limit = module.in_features**-0.5
-                nn.init.uniform_(module.weight, -limit, limit, generator=generator)
-                nn.init.uniform_(module.bias, -limit, limit, generator=generator)
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                limit = module.weight[0].numel() ** -0.5
+                for parameter in module.parameters():
+                    nn.init.uniform_(parameter, -limit, limit, generator=generator)
     return classifier
 
 

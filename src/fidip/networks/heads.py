@@ -110,10 +110,10 @@ class PixelShuffleHead(Head):
 class InterpolationHead(Head):
     """The simple decoder of ViTPose: rectify, enlarge bilinearly, then one 3x3 convolution makes the maps.
 
-    ``width`` is not used: there is nothing between features and maps.
+    It has no width of its own: there is nothing between features and maps.
     """
 
-    def __init__(self, channels: int, keypoints: int, width: int = 256, upsampling: int = 4) -> None:
+    def __init__(self, channels: int, keypoints: int, _width: int = 256, upsampling: int = 4) -> None:
         super().__init__()
         self.upsampling = upsampling
         self.final_layer = nn.Conv2d(channels, keypoints, 3, padding=1)

@@ -65,7 +65,7 @@ class HighResolutionModule(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, inputs: list[Tensor]) -> list[Tensor]:
-        """Branch i is (B, 2^i width, H/2^(i+2), W/2^(i+2)), in and out; from the finest as many as there are outputs."""
+        """Branches, the finest first, each (B, 2C, h/2, w/2) after (B, C, h, w) -> as many of them as are wanted."""
         found = [branch(x) for branch, x in zip(self.branches, inputs, strict=True)]
         return [
             self.relu(reduce(add, (layer(x) for layer, x in zip(row, found, strict=True))))  # type: ignore[call-overload]
@@ -125,7 +125,8 @@ class HRNet(Backbone):
             sources = branches + [branches[-1]] * (stage - len(branches))  # a new branch grows out of the coarsest
             branches = [layer(x) for layer, x in zip(transition, sources, strict=True)]  # type: ignore[call-overload]
             branches = self.get_submodule(f"stage{stage}")(branches)
-        return branches[0]
+        finest: Tensor = branches[0]
+        return finest
 
     def initialise(self, generator: torch.Generator | None) -> None:
         """Draw every convolution from N(0, 0.001²), as published."""
