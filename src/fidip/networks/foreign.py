@@ -71,18 +71,19 @@ def read_foreign(path: Path | str) -> State:
     try:
         with path.open("rb") as source:
             if path.suffix.lower() == ".safetensors":
-                return _without_prefix(read_safetensors(path))
+                return without_prefix(read_safetensors(path))
             with tempfile.TemporaryFile() as answer:
                 _read_apart(path, source, answer)
                 answer.seek(0)
-                return _without_prefix(safetensors.torch.load(answer.read()))
+                return without_prefix(safetensors.torch.load(answer.read()))
     except OSError as error:
         raise unreadable(path, error) from error
     except (SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged, or no safetensors file ({error}); copy it again") from error
 
 
-def _without_prefix(state: State) -> State:
+def without_prefix(state: State) -> State:
+    """The state dict without ``module.``, if all names begin with it."""
     prefix = PREFIX if all(name.startswith(PREFIX) for name in state) else ""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 

@@ -41,6 +41,10 @@ class Layout:
         """The names of what is left out."""
         return [name for name in state if re.match(self.left_out, name)]
 
+    def summary(self, unused: Iterable[str]) -> list[str]:
+        """Of what modules these are."""
+        return sorted({found[0].rstrip(".") for name in unused if (found := re.match(self.left_out, name))})
+
 
 def _renaming(rename: Rename) -> Callable[[State], State]:
     return lambda state: {rename(name): tensor for name, tensor in state.items()}
@@ -110,7 +114,7 @@ FUSED = re.compile(r"blocks\.(\d+)\.attn\.qkv\.(weight|bias)")
 
 
 def _exchange(pairs: Iterable[tuple[str, str]]) -> Rename:
-    """Names with the first of each pair become names with the second: inside where it begins with a dot, else in front."""
+    """The first of each pair becomes the second: anywhere in a name if it begins with a dot, else at its start."""
 
     def rename(name: str) -> str:
         for old, new in pairs:
@@ -153,7 +157,7 @@ LAYOUTS: dict[str, Layout] = {
         ("layer1.0.conv1.weight", "final_layer.weight"),
         _keep,
         _keep,
-        cards=("pose-resnet-", "dark-resnet-"),
+        cards=("pose-resnet-",),
     ),
     "fidip": Layout(
         "the authors' FiDIP on Pose-ResNet or HRNet",
@@ -167,14 +171,14 @@ LAYOUTS: dict[str, Layout] = {
         ("features.0.0.weight", "features.1.conv.3.weight", "conv_compress.weight"),
         _in_blocks((FIRST_BLOCK, BLOCK)),
         _in_blocks((_inverse(FIRST_BLOCK), _inverse(BLOCK))),
-        cards=("fidip-mobilenet-", "mobilenet-"),
+        cards=("fidip-mobilenet-",),
     ),
     "dark-hrnet": Layout(
         "HRNet for poses: DarkPose's files, and HRNet's own",
         ("stage4.0.branches.0.0.conv1.weight", "final_layer.weight"),
         _keep,
         _keep,
-        cards=("dark-hrnet-", "hrnet-"),
+        cards=("dark-hrnet-",),
     ),
     "vitpose": Layout(
         "ViTPose as its authors wrote it",
@@ -202,7 +206,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "hrnet-imagenet": Layout(
         "HRNet for ImageNet, by its authors",
-        ("stage4.0.branches.0.0.conv1.weight", "incre_modules.0.0.conv1.weight"),
+        ("stage4.0.branches.0.0.conv1.weight",),
         _keep,
         _keep,
         left_out=r"(incre_modules|downsamp_modules|final_layer|classifier)\.|stage4\.2\.fuse_layers\.[1-3]\.",

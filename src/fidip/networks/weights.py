@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -59,6 +60,12 @@ def save_pose_net(net: PoseNet, path: Path | str, half: bool = False) -> None:
     write_bytes(path, data)
 
 
+def require_weights_name(path: Path) -> None:
+    """Refuse a name for our files that does not say what they are. Raises ``WeightsError``."""
+    if path.suffix.lower() != ".safetensors":
+        raise WeightsError(f"{path}: weights are written as safetensors; let the name end in .safetensors")
+
+
 def load_pose_net(source: Path | str) -> PoseNet:
     """The network of a safetensors file, or of a name in ``embedded_names()``; in evaluation mode, in float32.
 
@@ -76,6 +83,16 @@ def weights_sha256(source: Path | str) -> str:
             return sha256_of(path)
     except DataError as error:
         raise WeightsError(str(error)) from error
+
+
+def holds_card(source: Path | str) -> bool:
+    """Whether a file says that this program wrote it, or the name is that of an embedded network.
+
+    Raises:
+        WeightsError: a file of ours, by its name, that is damaged or cannot be read.
+    """
+    with _file_of(source) as path:
+        return path.suffix.lower() == ".safetensors" and CARD_KEY in _header(path).get("__metadata__", {})
 
 
 def embedded_names() -> tuple[str, ...]:
@@ -106,14 +123,13 @@ def _embedded(name: str) -> Iterator[Path]:
 
 
 def _load(path: Path) -> PoseNet:
+    header = _header(path)
     try:
-        header, state = read_header(path), read_safetensors(path)
+        state = read_safetensors(path)
     except OSError as error:
         raise unreadable(path, error) from error
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise WeightsError(
-            f"{path}: damaged, or no safetensors file ({error}); copy it again; {FOREIGN_HINT}"
-        ) from error
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
     metadata = header.get("__metadata__", {})
     if CARD_KEY not in metadata:
         raise WeightsError(f"{path}: holds no card, so it was not written by this program; {FOREIGN_HINT}")
@@ -121,6 +137,19 @@ def _load(path: Path) -> PoseNet:
         return filled_pose_net(NetworkCard.from_json(metadata[CARD_KEY]), state, path)
     except RecipeError as error:
         raise WeightsError(f"{path}: {error}") from error
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        return read_header(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path}: damaged, or no safetensors file ({error}); copy it again; {FOREIGN_HINT}")
 
 
 def filled_pose_net(card: NetworkCard, published: State, path: Path | str) -> PoseNet:
@@ -132,23 +161,30 @@ def filled_pose_net(card: NetworkCard, published: State, path: Path | str) -> Po
     with torch.device("meta"):  # compare before anything is allocated: the card may ask for any size
         expected = to_published_names(build_pose_net(card).state_dict())
     network = f"{card.backbone} of width {card.width:g}, head width {card.head_width}"
-    common = [name for name in expected if name in published]
-    differences = {
-        "missing": [name for name in expected if name not in published],
-        "unknown": [name for name in published if name not in expected],
-        "of another shape": [n for n in common if expected[n].shape != published[n].shape],
-        "of another type": [n for n in common if not _same_kind(expected[n], published[n])],
-    }
-    if found := [f"{few(names)} {problem}" for problem, names in differences.items() if names]:
-        if misshapen := differences["of another shape"]:
-            here, there = (tuple(state[misshapen[0]].shape) for state in (published, expected))
-            found.append(f"{misshapen[0]} is {here}, not {there}")
-        raise WeightsError(f"{path}: not the weights of a {network}: {'; '.join(found)}; give the card of that network")
+    if problem := differences(expected, published):
+        raise WeightsError(f"{path}: not the weights of a {network}: {problem}; give the card of that network")
     _require_finite(published, path, "the file is damaged or its training diverged; use another")
     with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten: leave the caller's generator alone
         net = build_pose_net(card)
     net.load_state_dict(from_published_names(published))
     return net.eval()
+
+
+def differences(expected: State, found: State) -> str:
+    """What distinguishes two state dicts in names, shapes and kinds of numbers, in a few words; empty if nothing."""
+    common = [name for name in expected if name in found]
+    misshapen = [name for name in common if expected[name].shape != found[name].shape]
+    names = {
+        "missing": [name for name in expected if name not in found],
+        "unknown": [name for name in found if name not in expected],
+        "of another shape": misshapen,
+        "of another type": [name for name in common if not _same_kind(expected[name], found[name])],
+    }
+    problems = [f"{few(those)} {problem}" for problem, those in names.items() if those]
+    if misshapen:
+        here, there = (tuple(state[misshapen[0]].shape) for state in (found, expected))
+        problems.append(f"{misshapen[0]} is {here}, not {there}")
+    return "; ".join(problems)
 
 
 def _same_kind(expected: Tensor, found: Tensor) -> bool:
