@@ -34,7 +34,15 @@ State = dict[str, Tensor]
 MAX_HEADER_BYTES = 1 << 22
 """Names, shapes and card of the largest network here need a fortieth of it."""
 
-DTYPES = ("F64", "F32", "F16", "BF16", "I64")
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+}
+"""The types of number that weights have, by safetensors' names for them."""
+
 STATES = ("best_state_dict", "state_dict")
 """Under which keys the published training scripts put the weights, the better ones first."""
 
@@ -179,6 +187,8 @@ def state_in(source: IO[bytes]) -> State:
     try:
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings(action="ignore"):  # of odd pickles
             content = torch.load(source, map_location="cpu", weights_only=True)
+    except _RefusedError:
+        raise
     except pickle.UnpicklingError as error:
         reason = str(error).partition("WeightsUnpickler error: ")[2].split("\n")[0].strip()
         problem = f"refused, nothing in it was run: it holds more than weights ({reason or 'not a plain pickle'})"
@@ -191,13 +201,21 @@ def state_in(source: IO[bytes]) -> State:
         raise _RefusedError("holds no state dict; save one with torch.save(net.state_dict(), path)")
     if others := [name for name, value in content.items() if not isinstance(value, Tensor)]:
         raise _RefusedError(f"{few(others)} no tensor: no state dict; save net.state_dict() alone")
+    odd = [n for n, t in content.items() if t.dtype not in DTYPES.values() or t.layout is not torch.strided]
+    if odd:
+        raise _RefusedError(f"{few(odd)} of a type that no network here has ({content[odd[0]].dtype})")
     return {name: tensor.detach() for name, tensor in content.items()}
 
 
 def _forbid(event: str, arguments: tuple[Any, ...]) -> None:
-    writing = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-    if writing or event.startswith(FORBIDDEN_EVENTS):
+    if (event == "open" and _writes(arguments[1], arguments[2])) or event.startswith(FORBIDDEN_EVENTS):
         raise _RefusedError(f"refused: reading it would lead to {event!r}, as no weights do; do not trust it")
+
+
+def _writes(mode: object, flags: object) -> bool:
+    if isinstance(mode, str):
+        return bool(set(mode) & set("wax+"))
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
 
 
 def _answer() -> bytes:
@@ -206,10 +224,7 @@ def _answer() -> bytes:
     limit_process(address_space_bytes() + ROOM + 4 * size, SECONDS)
     sys.addaudithook(_forbid)
     state = {name: tensor.clone().contiguous() for name, tensor in state_in(sys.stdin.buffer).items()}
-    try:
-        return safetensors.torch.save(state)
-    except (KeyError, SafetensorError, ValueError) as error:  # a type of number that safetensors does not know
-        raise _RefusedError(f"holds tensors of a type that no network here has ({error})") from error
+    return safetensors.torch.save(state)
 
 
 def _tiny() -> BytesIO:

@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from fidip.errors import RecipeError, WeightsError
+from fidip.errors import DataError, RecipeError, WeightsError
 from fidip.files import sha256_of, write_bytes
 from fidip.networks.architectures import architecture_of
 from fidip.networks.card import NetworkCard
@@ -42,11 +42,13 @@ def import_weights(path: Path | str, layout: str, options: Options = Options()) 
 
     Raises:
         WeightsError: unreadable, refused, of another layout, or a tensor is missing, unknown or of another shape.
-        RecipeError: there is no such layout or card, or which card is meant cannot be told.
+            Also if which card is meant cannot be told, or the named one does not exist.
+        RecipeError: there is no such layout.
     """
     path = Path(path)
     if layout not in LAYOUTS:
         raise RecipeError(f"no layout {layout!r}: choose from {', '.join(LAYOUTS)}")
+    origin = _origin(path, layout)
     state = read_foreign(path)
     left_out = _left_out(path, layout, state)
     theirs = {name: tensor for name, tensor in state.items() if name not in left_out}
@@ -56,15 +58,12 @@ def import_weights(path: Path | str, layout: str, options: Options = Options()) 
         ours = chosen.to_ours(theirs)
     except RuntimeError as error:  # parts of one matrix whose shapes do not belong together
         raise WeightsError(f"{path}: not of the layout {layout}: {error}") from error
-    card = _card(path, chosen, architecture_of(ours, path), options)
-    digest = sha256_of(path)
-    origin: dict[str, Any] = {"file": path.name, "sha256": digest, "layout": layout}
-    if published := known_as(path, digest):
-        origin |= {"published_as": published.name, "page": published.page}
     training: dict[str, Any] = {"origin": origin}
     origin |= {"left_out": chosen.summary(left_out)} if left_out else {}
     origin |= {"counters": False} if added else {}
+    architecture = architecture_of(ours, path)
     try:
+        card = _card(path.name, chosen, architecture, options)
         _require_same(path, chosen, card, theirs)
         if chosen.backbone_only:
             training["head"] = f"newly drawn with seed {options.seed}, not trained"
@@ -96,6 +95,17 @@ def export_weights(net: PoseNet, layout: str) -> State:
     if isinstance(origin, dict) and origin.get("counters") is False:
         state = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
     return chosen.to_theirs(state)
+
+
+def _origin(path: Path, layout: str) -> dict[str, Any]:
+    """Where the file comes from, told before it is opened."""
+    try:
+        digest = sha256_of(path)
+    except DataError as error:
+        raise WeightsError(str(error)) from error
+    origin = {"file": path.name, "sha256": digest, "layout": layout}
+    published = known_as(path, digest)
+    return origin | ({"published_as": published.name, "page": published.page} if published else {})
 
 
 def write_state(state: State, path: Path | str) -> None:
@@ -141,15 +151,15 @@ def _require_same(path: Path, layout: Layout, card: NetworkCard, theirs: State) 
         raise WeightsError(f"{path}: not a {card.backbone} of width {card.width:g}: {problem}")
 
 
-def _card(path: Path, layout: Layout, architecture: Mapping[str, Any], options: Options) -> NetworkCard:
+def _card(name: str, layout: Layout, architecture: Mapping[str, Any], options: Options) -> NetworkCard:
     """The published card of this file, or the named card with this file's architecture."""
     if options.card and options.card not in PUBLISHED:
         raise RecipeError(f"no card {options.card!r}: choose from {', '.join(_cards_of(layout) or PUBLISHED)}")
     if layout.backbone_only:
         return _backbone_card(layout, architecture, options)
     cards = {name: PUBLISHED[name] for name in _cards_of(layout)}
-    fitting = [n for n, card in cards.items() if all(getattr(card, key) == v for key, v in architecture.items())]
-    sized = [name for name in fitting if name.rpartition("-")[2] in path.name.replace("×", "x")]  # DarkPose's files
+    fitting = [each for each, card in cards.items() if all(getattr(card, key) == v for key, v in architecture.items())]
+    sized = [each for each in fitting if each.rpartition("-")[2] in name.replace("×", "x")]  # as DarkPose writes
     if options.card:
         chosen = PUBLISHED[options.card]
     elif len(choice := sized or fitting) == 1:
@@ -157,7 +167,7 @@ def _card(path: Path, layout: Layout, architecture: Mapping[str, Any], options: 
     else:
         network = f"{architecture['backbone']} of width {architecture['width']:g}"
         which = "was published in several ways" if choice else "was not published in this layout"
-        raise RecipeError(f"{path}: a {network} {which}: name one with --card, of {', '.join(choice or cards)}")
+        raise RecipeError(f"a {network} {which}: name one with --card, of {', '.join(choice or cards)}")
     if any(getattr(chosen, key) != value for key, value in architecture.items()):
         chosen = replace(
             chosen, **architecture, name="", description=f"in the conventions of {chosen.name}", licence=""
@@ -193,5 +203,6 @@ def _of_such_networks(layout: Layout, card: NetworkCard) -> bool:
 
 
 def _new_head(card: NetworkCard, seed: int) -> State:
-    net = build_pose_net(card, torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=[]):  # leave the caller's generator alone
+        net = build_pose_net(card, torch.Generator().manual_seed(seed))
     return {name: t for name, t in to_published_names(net.state_dict()).items() if name.startswith(HEAD_MODULES)}
