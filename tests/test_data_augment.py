@@ -14,7 +14,7 @@ from fidip.heatmaps import decode_heatmaps
 from fidip.skeleton import COCO_17
 
 SIZE, HEATMAP = (48, 64), (12, 16)
-FORMATS = [TargetFormat(SIZE, HEATMAP, 1.5, convention) for convention in ("dark", "simple-baseline")]
+FORMATS = [TargetFormat(SIZE, HEATMAP, 1.5, convention) for convention in ("dark", "simple-baseline", "udp")]
 EVERYTHING = Augmentation(
     scale=0.35, rotation=45, half_body_probability=0.5, brightness=0.3, contrast=0.3, saturation=0.3,
     occlusion_probability=0.5,

@@ -26,7 +26,7 @@ from fidip.geometry import Crop, apply_affine, crop_around, crop_to_input, inver
 from fidip.images import write_image
 
 SIZE = (48, 64)
-CONVENTIONS = ["dark", "simple-baseline"]
+CONVENTIONS = ["dark", "simple-baseline", "udp"]
 
 
 def smooth(x, y):

@@ -18,7 +18,7 @@ from fidip.geometry import (
 )
 from fidip.skeleton import COCO_17
 
-CONVENTIONS = ("dark", "simple-baseline")
+CONVENTIONS = ("dark", "simple-baseline", "udp")
 INPUT, HEATMAP = (192, 256), (48, 64)
 
 coordinates = st.floats(-2000, 4000)
@@ -45,7 +45,10 @@ def three_points(crop, size, convention):
     return cv2.getAffineTransform(np.float32(source), np.float32(target))
 
 
-@given(st.builds(Crop, st.tuples(*[st.floats(0, 640)] * 2), st.tuples(*[st.floats(20, 600)] * 2), angles), conventions)
+@given(
+    st.builds(Crop, st.tuples(*[st.floats(0, 640)] * 2), st.tuples(*[st.floats(20, 600)] * 2), angles),
+    st.sampled_from(("dark", "simple-baseline")),
+)
 def test_affine_is_that_of_the_published_loaders(crop, convention):
     affine, published = crop_to_input(crop, INPUT, convention), three_points(crop, INPUT, convention)
     corners = np.array([[0, 0], [0, 479], [639, 0], [639, 479]], dtype=float)
@@ -60,11 +63,23 @@ def test_crop_there_and_back(crop, convention, points):
         assert np.abs(back - points).max() < 0.01
 
 
+@given(crops, st.sampled_from([INPUT, (256, 256), HEATMAP]))
+def test_affine_is_that_of_unbiased_data_processing(crop, size):
+    """Huang et al. (2020): the window's centre to 0, turn, stretch the window to size − 1, its corner to 0."""
+    scale = [(size[n] - 1) / crop.size[n] for n in (0, 1)]
+    for x, y in ((0.0, 0.0), (479.0, 0.0), (0.0, 639.0)):
+        turned = (x - crop.center[0] + 1j * (y - crop.center[1])) * np.exp(-1j * crop.rotation)
+        expected = [turned.real * scale[0] + (size[0] - 1) / 2, turned.imag * scale[1] + (size[1] - 1) / 2]
+        found = apply_affine(crop_to_input(crop, size, "udp"), np.array([x, y]))
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-6)
+
+
 @given(crops)
 def test_the_centre_goes_to_the_centre(crop):
     for size in (INPUT, (256, 256), HEATMAP):
-        middle = apply_affine(crop_to_input(crop, size, "dark"), np.array(crop.center))
-        np.testing.assert_allclose(middle, [(size[0] - 1) / 2, (size[1] - 1) / 2], atol=1e-6)
+        for convention in ("dark", "udp"):
+            middle = apply_affine(crop_to_input(crop, size, convention), np.array(crop.center))
+            np.testing.assert_allclose(middle, [(size[0] - 1) / 2, (size[1] - 1) / 2], atol=1e-6)
         middle = apply_affine(crop_to_input(crop, size, "simple-baseline"), np.array(crop.center))
         np.testing.assert_allclose(middle, [size[0] / 2, size[1] / 2], atol=1e-6)
 
@@ -74,7 +89,9 @@ def test_maps_turn_and_scale_and_never_mirror(crop, convention):
     for affine in (crop_to_input(crop, INPUT, convention), crop_to_heatmap(crop, INPUT, HEATMAP, convention)):
         linear = affine[:, :2]
         assert np.linalg.det(linear) > 0
-        np.testing.assert_allclose(linear @ linear.T, np.eye(2) * np.linalg.det(linear), atol=1e-9 * linear.max() ** 2)
+        if convention != "udp":
+            square = np.eye(2) * np.linalg.det(linear)
+            np.testing.assert_allclose(linear @ linear.T, square, atol=1e-9 * linear.max() ** 2)
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -99,6 +116,8 @@ def test_edges_of_the_window():
     )
     whole = crop_to_input(crop, (128, 128), "simple-baseline")
     np.testing.assert_allclose(apply_affine(whole, np.array([[68, 68], [132, 132]])), [[0, 0], [128, 128]], atol=1e-9)
+    udp = crop_to_input(Crop((100, 100), (48, 64)), INPUT, "udp")
+    np.testing.assert_allclose(apply_affine(udp, np.array([[76, 68], [124, 132]])), [[0, 0], [191, 255]], atol=1e-9)
 
 
 def test_a_positive_rotation_turns_the_picture_anticlockwise():
@@ -128,7 +147,7 @@ def test_a_keypoint_stays_on_its_pixel_through_a_warp(convention):
 
 
 @given(crops)
-def test_heatmap_coordinates_of_both_conventions(crop):
+def test_heatmap_coordinates_of_the_conventions(crop):
     point = np.array(crop.center) + np.array([3.0, -7.0])
     at_input = apply_affine(crop_to_input(crop, INPUT, "simple-baseline"), point)
     at_heatmap = apply_affine(crop_to_heatmap(crop, INPUT, HEATMAP, "simple-baseline"), point)
@@ -139,6 +158,10 @@ def test_heatmap_coordinates_of_both_conventions(crop):
     ratio = (HEATMAP[0] - 1) / (INPUT[0] - 1)
     middle_in, middle_out = (np.array(INPUT) - 1) / 2, (np.array(HEATMAP) - 1) / 2
     np.testing.assert_allclose(third - middle_out, (there - middle_in) * ratio, rtol=1e-9, atol=1e-6)
+    # By UDP the outer pixels of both grids lie on each other, along either axis.
+    there = apply_affine(crop_to_input(crop, INPUT, "udp"), point)
+    third = apply_affine(crop_to_heatmap(crop, INPUT, HEATMAP, "udp"), point)
+    np.testing.assert_allclose(third, there * (np.array(HEATMAP) - 1) / (np.array(INPUT) - 1), rtol=1e-9, atol=1e-6)
 
 
 def test_windows_around_boxes():
@@ -182,7 +205,9 @@ def test_boxes_are_cleaned(box, expected):
     assert clip_box(box, (100, 80), "simple-baseline") == less
 
 
-@pytest.mark.parametrize(("convention", "center", "size"), [("dark", 24.5, 37.5), ("simple-baseline", 24.5, 36.25)])
+@pytest.mark.parametrize(
+    ("convention", "center", "size"), [("dark", 24.5, 37.5), ("simple-baseline", 24.5, 36.25), ("udp", 24.5, 36.25)]
+)
 def test_the_window_of_a_box_is_the_published_one(convention, center, size):
     """A box of pixels 10 to 39: both loaders centre on 24.5; one counts 30 pixels, the other the 29 between centres."""
     crop = crop_of_box((10, 10, 30, 30), (100, 80), (64, 64), convention)

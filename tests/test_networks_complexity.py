@@ -49,10 +49,8 @@ def test_pose_resnets_compute_as_much_as_their_tables_say_once_deconvolutions_ar
     assert published == pytest.approx(gigaflops, rel=0.012)  # the tables' own steps from depth to depth differ so much
 
 
-def test_pose_resnet_50_is_what_a_profiler_measured() -> None:
-    assert 2 * of("pose-resnet-50-256x192").multiply_adds == pytest.approx(
-        10.85e9, rel=1e-3
-    )  # floating-point operations
+def test_pose_resnet_50_has_the_operations_that_benchmarks_of_processors_count() -> None:
+    assert 2 * of("pose-resnet-50-256x192").multiply_adds == pytest.approx(10.85e9, rel=1e-3)
 
 
 def test_mobilenet_is_the_300_million_of_its_paper_and_its_head() -> None:

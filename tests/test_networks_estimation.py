@@ -39,7 +39,7 @@ def crops(count: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("flip_shift", [False, True])
 @pytest.mark.parametrize("flip_test", [False, True])
-@pytest.mark.parametrize("convention", ["dark", "simple-baseline"])
+@pytest.mark.parametrize("convention", ["dark", "simple-baseline", "udp"])
 def test_known_points_come_back_in_pixels_of_the_crop(convention, flip_test, flip_shift):
     card = replace(CARD, affine=convention, flip_shift=flip_shift)
     window = Crop((300.0, 200.0), (96.0, 128.0))

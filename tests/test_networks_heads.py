@@ -97,5 +97,5 @@ def test_new_heads_are_drawn_as_published() -> None:
 
 
 def test_a_width_that_cannot_be_halved_is_refused() -> None:
-    with pytest.raises(RecipeError, match="head_width 100: .* multiple of 8"):
+    with pytest.raises(RecipeError, match=r"head_width 100: .* multiple of 8"):
         PixelShuffleHead(64, 17, 100)

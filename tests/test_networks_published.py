@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fidip.networks.card import NetworkCard
+from fidip.networks.complexity import complexity
 from fidip.networks.domain import build_domain_classifier
 from fidip.networks.pose import build_pose_net
 from fidip.networks.published import PUBLISHED
@@ -43,7 +46,10 @@ def test_a_published_network_is_what_its_configuration_says(name: str) -> None:
     assert (card.input_size, card.heatmap_size, card.heatmap_sigma) == (size, heatmap_size, sigma)
     assert (card.colour_order, card.decoding) == (colours, decoding)
     assert blur in (None, card.blur_kernel)
-    assert (card.affine == "simple-baseline") == (card.encoding == "quantised") == (decoding == "quarter")
+    family = "simple-baseline" if decoding == "quarter" else "udp" if name.startswith("vitpose") else "dark"
+    assert card.affine == family
+    assert (card.encoding == "quantised") == card.flip_shift | name.startswith("fidip-resnet")
+    assert card.flip_shift == name.startswith(("pose-resnet", "hrnet"))
     assert (card.mean, card.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     with torch.device("meta"):
         net = build_pose_net(card)
@@ -59,6 +65,22 @@ def test_every_card_is_named_and_says_whose_it_is() -> None:
         assert card.licence
         assert name.endswith(f"-{card.input_size[1]}x{card.input_size[0]}")
         assert NetworkCard.from_json(card.to_json()) == card
+
+
+def test_the_documents_table_is_that_of_the_networks() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
+    listed = text.partition("## Published networks")[2]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in listed.splitlines() if "| `" in line]
+    assert [row[0].strip("`") for row in rows] == list(PUBLISHED)
+    for (_, *cells), card in zip(rows, PUBLISHED.values(), strict=True):
+        with torch.device("meta"):
+            size = complexity(build_pose_net(card))
+        (width, height), blur = card.heatmap_size, f", {card.blur_kernel}" if card.decoding == "dark" else ""
+        assert cells == [
+            f"{card.backbone} {card.width:g}", card.head, f"{height}x{width}, {card.heatmap_sigma:g}",
+            card.colour_order, card.affine, card.decoding + blur,
+            f"{size.parameters:,}", f"{size.multiply_adds / 1e9:.2f}",
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,18 @@
 """The networks and the memory with which a run starts."""
 
 from dataclasses import replace
+from math import isfinite
 
 import pytest
 import torch
 
+from fidip.data.augment import Batch
 from fidip.errors import RecipeError
+from fidip.networks.card import NetworkCard
 from fidip.networks.domain import DomainClassifier, FlatDomainClassifier
-from fidip.networks.weights import save_pose_net
+from fidip.networks.pose import build_pose_net
+from fidip.networks.weights import load_pose_net, save_pose_net
+from fidip.training.stages import Turn, adapt
 from fidip.training.start import start_learners, start_network
 from figures import RECIPE, SUPERVISED, TINY
 
@@ -58,6 +63,51 @@ def test_frozen_parameters_have_no_optimiser() -> None:
     assert len(learning) < len(list(learners.pose_net.parameters()))
     with pytest.raises(RecipeError, match="no stage 'res9'"):
         start_learners(replace(RECIPE, frozen=("res9",)), start_network(RECIPE, None), CPU)
+
+
+def test_weights_with_another_head_than_the_recipes_are_named(tmp_path) -> None:
+    save_pose_net(build_pose_net(replace(TINY, head="interpolation")), tmp_path / "w.safetensors")
+    with pytest.raises(RecipeError, match=r"w\.safetensors has head interpolation, recipe .* expects deconvolution"):
+        start_network(SUPERVISED, tmp_path / "w.safetensors")
+
+
+def test_the_positions_of_a_vit_are_stretched_to_the_recipes_size(tmp_path) -> None:
+    card = NetworkCard("vit-12", 24, (64, 96), 16)
+    save_pose_net(build_pose_net(card), tmp_path / "w.safetensors")
+    recipe = replace(RECIPE, network=card, input_size=(96, 128))
+    net = start_network(recipe, tmp_path / "w.safetensors")
+    assert net(torch.rand(1, 3, 128, 96)).heatmaps.shape == (1, 17, 32, 24)
+    save_pose_net(net, tmp_path / "larger.safetensors")
+    again = load_pose_net(tmp_path / "larger.safetensors")
+    assert again.card.input_size == (96, 128)
+    assert torch.equal(weights_of(again), weights_of(net))
+
+
+@pytest.mark.parametrize(
+    ("card", "classifier"),
+    [
+        (NetworkCard("hrnet", 8, (64, 64)), "hrnet"),
+        (NetworkCard("mobilenet-v2", 0.35, (64, 64), 16, head="pixel-shuffle"), "mobilenet"),
+        (NetworkCard("vit-12", 24, (64, 64), 16), "pooled"),
+        (NetworkCard("vit-12", 24, (64, 64), head="interpolation"), "flat"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.backbone,
+)
+def test_every_kind_of_network_goes_through_both_stages(card, classifier) -> None:
+    recipe = replace(RECIPE, network=card, classifier=classifier, input_size=None, sigma=None, frozen=("res1",))
+    learners = start_learners(recipe, start_network(recipe, None), CPU)
+    with torch.no_grad():
+        for parameter in learners.pose_net.head.parameters():
+            parameter.normal_(0, 0.1)  # the published initial weights give almost no gradient at the features
+    generator = torch.Generator().manual_seed(0)
+    images, heatmaps = (torch.rand(4, n, s, s, generator=generator) for n, s in ((3, 64), (17, 16)))
+    one = Batch(images, heatmaps, torch.ones(4, 17), torch.tensor([0.0, 1, 0, 1]), tuple("abcd"))
+    before = weights_of(learners.pose_net), weights_of(learners.classifier)
+    (step,) = adapt(learners, [Turn("adapt", 0, 0, one, 1e-3, 0.02)])
+    assert isfinite(step.pose_loss)
+    assert isfinite(step.domain_loss)
+    assert not torch.equal(weights_of(learners.pose_net), before[0])
+    assert not torch.equal(weights_of(learners.classifier), before[1])
 
 
 @pytest.mark.parametrize(("width", "head", "fast"), [(8, 8, True), (4, 8, False), (8, 4, False)])

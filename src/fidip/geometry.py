@@ -1,14 +1,16 @@
 """Boxes, crops and the affine maps between an image, a crop and its heatmaps.
 
 Pixels: integer coordinates are pixel centres, so an image of width W spans −0.5 … W−0.5 and a horizontal flip is
-``x → W−1−x``. Two published conventions map a crop's window onto the network's input; a network's card says which one
-it was trained with:
+``x → W−1−x``. Three published conventions map a crop's window onto the network's input; a network's card says which
+one it was trained with:
 
 * ``"dark"``: window and input are measured between the centres of their outer pixels (size − 1), their centres
   coincide, and the heatmap is a third grid on the same window (DARK, Zhang et al. 2020).
 * ``"simple-baseline"``: window and input are measured in whole pixels, the window's centre goes to (W/2, H/2), and
   heatmap coordinates are input coordinates divided by the stride (SimpleBaseline, Xiao et al. 2018). It is biased by a
   fraction of a pixel, consistently in training and inference.
+* ``"udp"``: the window is measured in whole pixels, input and heatmap between the centres of their outer pixels, each
+  axis for itself; the window's edges go to these centres (UDP, Huang et al. 2020, as ViTPose has it).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from fidip.annotations import Box, FloatArray
 from fidip.skeleton import Skeleton
 
-AffineConvention = Literal["dark", "simple-baseline"]
+AffineConvention = Literal["dark", "simple-baseline", "udp"]
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -49,7 +51,7 @@ class Crop:
 def crop_around(box: Box, input_size: Size, convention: AffineConvention = "dark", margin: float = BOX_MARGIN) -> Crop:
     """The window around a box: grown to the input's aspect ratio, then by the margin, as the published loaders do.
 
-    The centre is ``x + w/2`` (``"simple-baseline"``) or ``x + (w − 1)/2`` (``"dark"``).
+    The centre is ``x + (w − 1)/2`` (``"dark"``) or else ``x + w/2``.
     """
     x, y, width, height = box
     shift = 1.0 if convention == "dark" else 0.0
@@ -66,13 +68,17 @@ def crop_to_input(crop: Crop, input_size: Size, convention: AffineConvention = "
     """The affine map from image coordinates to coordinates in an input (or heatmap) of the given size.
 
     The window's width decides the scale, as in the published code: with a window of the input's aspect ratio both axes
-    agree; otherwise the window's height is cut or padded. A window less than a pixel wide counts as one of a pixel, so
-    that the map has an inverse and never mirrors.
+    agree; otherwise the window's height is cut or padded. By ``"udp"`` each axis has its own, which differ by some
+    thousandths. A window less than a pixel wide counts as one of a pixel, so that the map has an inverse and never
+    mirrors.
     """
-    shift = 1.0 if convention == "dark" else 0.0
-    scale = (input_size[0] - shift) / max(crop.size[0] - shift, 1.0)
-    cos, sin = scale * np.cos(crop.rotation), scale * np.sin(crop.rotation)
-    linear = np.array([[cos, sin], [-sin, cos]])
+    shift = 0.0 if convention == "simple-baseline" else 1.0
+    less = 1.0 if convention == "dark" else 0.0
+    scale = np.array([(to - shift) / max(of - less, 1.0) for to, of in zip(input_size, crop.size, strict=True)])
+    if convention != "udp":
+        scale[1] = scale[0]
+    cos, sin = np.cos(crop.rotation), np.sin(crop.rotation)
+    linear = scale[:, None] * np.array([[cos, sin], [-sin, cos]])
     middle = (np.array(input_size, dtype=np.float64) - shift) / 2
     return np.column_stack([linear, middle - linear @ np.array(crop.center)])
 
@@ -81,7 +87,7 @@ def crop_to_heatmap(
     crop: Crop, input_size: Size, heatmap_size: Size, convention: AffineConvention = "dark"
 ) -> FloatArray:  # (2, 3)
     """The affine map from image coordinates to heatmap coordinates under a convention."""
-    if convention == "dark":
+    if convention != "simple-baseline":
         return crop_to_input(crop, heatmap_size, convention)
     stride: FloatArray = np.array(input_size, dtype=np.float64) / np.array(heatmap_size)
     return crop_to_input(crop, input_size, convention) / stride[:, None]
@@ -109,8 +115,7 @@ def clip_box(box: Box, size: Size, convention: AffineConvention = "dark") -> Box
     """A box made to fit its image, as the published loaders clean boxes; ``None`` if less than two pixels are left.
 
     As there, a box that begins left of or above the image is moved in, not cut, and its far corner is the centre of a
-    pixel: ``x2 = min(W − 1, x1 + w − 1)``. The result is ``x2 − x1 + 1`` wide (``"dark"``) or ``x2 − x1``
-    (``"simple-baseline"``).
+    pixel: ``x2 = min(W − 1, x1 + w − 1)``. The result is ``x2 − x1 + 1`` wide (``"dark"``) or else ``x2 − x1``.
     """
     x, y, width, height = box
     x1, y1 = max(0.0, x), max(0.0, y)

@@ -67,9 +67,10 @@ class TargetFormat:
     @property
     def input_to_heatmap(self) -> FloatArray:  # (2, 3)
         """The affine from pixels of the input to pixels of the heatmaps, the same for every crop."""
-        shift = 1.0 if self.convention == "dark" else 0.0
+        shift = 0.0 if self.convention == "simple-baseline" else 1.0
+        less = 1.0 if self.convention == "udp" else 0.0
         width, height = self.input_size
-        whole = Crop(((width - shift) / 2, (height - shift) / 2), (float(width), float(height)))
+        whole = Crop(((width - shift) / 2, (height - shift) / 2), (width - less, height - less))  # maps onto itself
         return crop_to_heatmap(whole, self.input_size, self.heatmap_size, self.convention)
 
 

@@ -48,6 +48,8 @@ def estimate_keypoints(net: PoseNet, images: Tensor, flip_test: bool = True) -> 
     if card.affine == "dark":  # both grids lie centred on one window, and its width sets the scale of either
         scale = (images.shape[3] - 1) / (heatmaps.shape[3] - 1)
         keypoints[..., :2] = (keypoints[..., :2] - (grid - 1) / 2) * scale + (size - 1) / 2
+    elif card.affine == "udp":  # the outer pixels of both grids lie on each other
+        keypoints[..., :2] *= (size - 1) / (grid - 1)
     else:
         keypoints[..., :2] *= size / grid
     return keypoints

@@ -72,7 +72,7 @@ class PixelShuffle(nn.Module):
 class PixelShuffleHead(Head):
     """The head of FiDIP's Pose-MobileNet: compress, shuffle pixels, one map a keypoint, and a softmax over each map.
 
-    So every heatmap sums to 1 and its peak is far below the Gaussians' 1, and confidences are low by construction.
+    So every heatmap sums to 1, its peak is far below the Gaussians' 1, and confidences are low by construction.
     Modules carry the names of the published file.
 
     Raises:

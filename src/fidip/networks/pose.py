@@ -26,8 +26,8 @@ class PoseOutput(NamedTuple):
 class PoseNet(nn.Module):
     """Images in, heatmaps and features out; colour order and normalisation are the network's own affair.
 
-    The backbone is made ready for the card's input size. ``freeze`` holds stages still, also through later calls of
-    ``train()``.
+    The backbone is made ready for the card's input size, and the card's count of parameters is filled in.
+    ``freeze`` holds stages still, also through later calls of ``train()``.
 
     Raises:
         RecipeError: the parts do not suit each other or the card's input size.
@@ -45,7 +45,8 @@ class PoseNet(nn.Module):
             width, height = card.input_size
             raise RecipeError(f"network card: input_size {width}x{height}: both sides must be multiples of {multiple}")
         backbone.adapt_to(card.input_size)
-        self.backbone, self.head, self.card = backbone, head, card
+        self.backbone, self.head = backbone, head
+        self.card = replace(card, parameters=sum(parameter.numel() for parameter in self.parameters()))
         self.register_buffer("pixel_mean", torch.tensor(card.mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(card.std).reshape(1, 3, 1, 1), persistent=False)
         self._frozen: tuple[str, ...] = ()
@@ -105,7 +106,7 @@ class PoseNet(nn.Module):
 
 
 def build_pose_net(card: NetworkCard, generator: torch.Generator | None = None) -> PoseNet:
-    """The network that a card describes, newly initialised; ``card.parameters`` is filled in.
+    """The network that a card describes, newly initialised.
 
     Weights are drawn as each backbone and each head was published with (their ``initialise``), batch norm starts at the
     identity; from ``generator`` or else from torch's global one.
@@ -117,10 +118,8 @@ def build_pose_net(card: NetworkCard, generator: torch.Generator | None = None) 
     upsampling = backbone.stride // HEATMAP_STRIDE
     head = HEADS[card.head](backbone.channels, len(SKELETONS[card.skeleton]), card.head_width, upsampling)
     net = PoseNet(backbone, head, card)
-    count = sum(parameter.numel() for parameter in net.parameters())
-    if card.parameters not in (None, count):
-        raise RecipeError(f"network card: parameters: says {card.parameters}, this network has {count}")
-    net.card = replace(card, parameters=count)
+    if card.parameters not in (None, net.card.parameters):
+        raise RecipeError(f"network card: parameters: says {card.parameters}, this network has {net.card.parameters}")
     backbone.initialise(generator)
     head.initialise(generator)
     return net
