@@ -175,6 +175,14 @@ def test_numbers_of_a_type_that_no_network_has_are_refused(odd: torch.Tensor) ->
         state_in(io.BytesIO(saved({"x": odd})))
 
 
+def test_a_small_file_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.pth"
+    file.write_bytes(saved({"conv1.weight": torch.zeros(1).expand(1 << 30)}))  # 4 GiB of one number
+    assert file.stat().st_size < 2000
+    with pytest.raises(WeightsError, match=r"bomb\.pth: asks for far more memory than a file of its size may"):
+        read_foreign(file)
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     for old_format in (False, True):
         data = saved(STATE, old_format)

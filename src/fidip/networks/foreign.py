@@ -223,8 +223,11 @@ def _answer() -> bytes:
     size = os.fstat(sys.stdin.fileno()).st_size
     limit_process(address_space_bytes() + ROOM + 4 * size, SECONDS)
     sys.addaudithook(_forbid)
-    state = {name: tensor.clone().contiguous() for name, tensor in state_in(sys.stdin.buffer).items()}
-    return safetensors.torch.save(state)
+    state = state_in(sys.stdin.buffer)
+    try:
+        return safetensors.torch.save({name: tensor.contiguous().clone() for name, tensor in state.items()})
+    except (MemoryError, RuntimeError) as error:  # torch knows no MemoryError
+        raise _RefusedError("asks for far more memory than a file of its size may; do not trust it") from error
 
 
 def _tiny() -> BytesIO:

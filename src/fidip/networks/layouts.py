@@ -154,7 +154,7 @@ _keep = _renaming(_same)
 LAYOUTS: dict[str, Layout] = {
     "microsoft-pose-resnet": Layout(
         "SimpleBaseline's Pose-ResNet, and what was trained with its code",
-        ("layer1.0.conv1.weight", "final_layer.weight"),
+        ("layer1.0.conv1.weight", "deconv_layers.0.weight"),
         _keep,
         _keep,
         cards=("pose-resnet-",),
