@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -124,6 +125,21 @@ def test_every_parameter_gets_a_gradient(card: NetworkCard) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("card", EVERY_KIND, ids=lambda card: f"{card.backbone} {card.head}")
+def test_a_copy_is_the_same_network_and_another_one(card: NetworkCard) -> None:
+    net = randomised(build_pose_net(card)).eval()
+    copied = deepcopy(net)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(copied(images).heatmaps, net(images).heatmaps)
+        before = snapshot(net)
+        for parameter in copied.parameters():
+            parameter.zero_()
+    assert not changed(before, snapshot(net))
+    copied.freeze(("res1",))
+    assert not net.frozen
 
 
 @pytest.mark.parametrize("card", EVERY_KIND, ids=lambda card: f"{card.backbone} {card.head}")

@@ -6,9 +6,6 @@ Modules carry the names of the original ViTPose files below their ``backbone.``:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -94,7 +91,7 @@ class ViT(Backbone):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + count, self.channels))
         self.blocks = nn.ModuleList(Block(self.channels, heads) for _ in range(depth))
         self.last_norm = nn.LayerNorm(self.channels, eps=NORM_EPS)
-        self.stages: Mapping[str, tuple[str, ...]] = MappingProxyType(_stages(depth))
+        self.stages = _stages(depth)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, width, H/16, W/16).
