@@ -146,13 +146,16 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, capsys: pytest.
     file.write_bytes(evil("checkpoint", canary))
     resnet, cut = tmp_path / "resnet18.safetensors", tmp_path / "cut.safetensors"
     write_state(random_state(torchvision_resnet(18, 8)), resnet)
-    cut.write_bytes(resnet.read_bytes()[:90_000])
+    before = resnet.read_bytes()
+    cut.write_bytes(before[:90_000])
     cases = [
         (("import", file, "--layout", "fidip", "--out", out), "refused, nothing in it was run"),
         (("import", cut, "--layout", "fidip", "--out", out), "cut.safetensors: damaged"),
         (("import", resnet, "--layout", "fidip", "--out", out), "layout torchvision-resnet"),
         (("import", resnet, "--layout", "caffe", "--out", out), "no layout 'caffe'"),
         (("import", file, "--layout", "fidip", "--out", "net.pth"), "let the name end in .safetensors"),
+        (("import", resnet, "--layout", "torchvision-resnet", "--out", resnet), "would replace the file that is read"),
+        (("export", resnet, "--layout", "fidip", "--out", resnet), "would replace the file that is read"),
         (("export", "infant-small", "--layout", "vitpose", "--out", out), "has no such networks"),
         (("fetch", "resnet-51"), "not in the registry"),
         (("inspect", "resnet-51"), "no such weights"),
@@ -164,3 +167,4 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, capsys: pytest.
         assert err.count("\n") == 1
     assert not out.exists()
     assert not canary.exists()
+    assert resnet.read_bytes() == before

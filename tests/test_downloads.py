@@ -5,6 +5,9 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -320,3 +323,23 @@ def test_several_at_once_do_not_disturb_each_other(server: FileServer, target: P
     assert digests == [DIGEST] * 3
     assert len(server.requests) == 1
     assert left(target) == {"net.pth"}
+
+
+def test_a_fetch_that_is_killed_goes_on_where_it_was(server: FileServer, target: Path) -> None:
+    server.drip = 0.005
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom fidip.downloads import download\n"
+        "download(sys.argv[1], Path(sys.argv[2]))"
+    )
+    part = target.with_name("net.pth.part")
+    with subprocess.Popen([sys.executable, "-c", program, server.address, str(target)]) as process:
+        while not part.exists() or part.stat().st_size < 20_000:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    have = part.stat().st_size
+    assert 20_000 <= have < len(DATA)
+    assert not target.exists()
+    server.drip, server.requests = 0.0, []
+    assert download(server.address, target, Expected(), QUICK) == DIGEST
+    assert server.asked_ranges() == [f"bytes={have}-"]

@@ -77,8 +77,8 @@ def fetch(
     published = published_file(name)
     terms = f"; {published.terms}" if published.terms else ""
     print(f"{name}: licence {published.licence}{terms}; {published.page}")
-    megabytes = published.size // MEBI if published.size else published.megabytes
-    with bar(f"{name}, MB", megabytes) as show:
+    size = published.size or (published.megabytes or 0) * 1_000_000
+    with bar(f"{name}, MiB", size // MEBI or None) as show:
         path, digest = bring(published, cache, show=lambda done, _: show(done // MEBI), address=address)
     print(f"{path}: {path.stat().st_size} bytes")
     print(f"sha256 {digest}: {_verdict(published.sha256)}")
@@ -123,9 +123,10 @@ def import_(
     from fidip.cli.output import write_report
     from fidip.files import sha256_of
     from fidip.networks.importing import Options, import_weights
-    from fidip.networks.weights import require_weights_name, save_pose_net
+    from fidip.networks.weights import require_another_file, require_weights_name, save_pose_net
 
     require_weights_name(out)
+    require_another_file(out, file)
     net = import_weights(file, layout, Options(card, licence, seed))
     origin: dict[str, Any] = net.card.training["origin"]
     save_pose_net(net, out)
@@ -178,8 +179,9 @@ def export(
     from fidip.cli.output import write_report
     from fidip.files import sha256_of
     from fidip.networks.importing import export_weights, write_state
-    from fidip.networks.weights import load_pose_net
+    from fidip.networks.weights import load_pose_net, require_another_file
 
+    require_another_file(out, weights)
     state = export_weights(load_pose_net(weights), layout)
     write_state(state, out)
     digest = sha256_of(out)

@@ -66,6 +66,12 @@ def require_weights_name(path: Path) -> None:
         raise WeightsError(f"{path}: weights are written as safetensors; let the name end in .safetensors")
 
 
+def require_another_file(path: Path, source: Path | str) -> None:
+    """Refuse to write over what is read: inputs are never changed. Raises ``WeightsError``."""
+    if path.resolve() == Path(source).resolve():
+        raise WeightsError(f"{path}: would replace the file that is read; choose another name")
+
+
 def load_pose_net(source: Path | str) -> PoseNet:
     """The network of a safetensors file, or of a name in ``embedded_names()``; in evaluation mode, in float32.
 
