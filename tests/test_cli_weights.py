@@ -40,7 +40,7 @@ def server(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     known = replace(registry.registry()[NAME], sha256=hashlib.sha256(data).hexdigest(), size=len(data), megabytes=None)
     monkeypatch.setattr(registry, "registry", lambda: MappingProxyType({NAME: known}))
-    monkeypatch.setattr(registry.fetch, "__defaults__", (None, registry.Patience(2, 2, 0.001), None, ""))
+    monkeypatch.setattr(registry.fetch, "__defaults__", (None, registry.Patience(20, 2, 0.001), None, ""))
     with serving(FileServer(data)) as served:
         yield served
 

@@ -75,9 +75,10 @@ def _open(request: Request, timeout: float) -> HTTPResponse:
 
 
 def _refuse(address: str, error: HTTPError) -> NoReturn:
+    says = f"the server answers {error.code} {''.join(filter(str.isprintable, str(error.reason)))}"
     if error.code in (408, 425, 429) or error.code >= 500:
         wait = error.headers.get("Retry-After", "")
-        raise PassingError(f"the server answers {error.code} {error.reason}", float(wait) if wait.isdecimal() else 0.0)
+        raise PassingError(says, float(wait) if wait.isdecimal() else 0.0)
     remedies = {
         401: "it asks for a login: fetch the file with a browser",
         403: "it asks for a login or for consent: fetch the file with a browser",
@@ -86,7 +87,7 @@ def _refuse(address: str, error: HTTPError) -> NoReturn:
         407: "the proxy asks for a login: put it into HTTPS_PROXY",
     }
     remedy = remedies.get(error.code, "fetch the file with a browser")
-    raise DownloadError(f"{address}: the server answers {error.code} {error.reason}; {remedy}")
+    raise DownloadError(f"{address}: {says}; {remedy}")
 
 
 class _Redirects(HTTPRedirectHandler):
