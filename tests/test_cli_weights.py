@@ -153,6 +153,7 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, capsys: pytest.
         (("import", cut, "--layout", "fidip", "--out", out), "cut.safetensors: damaged"),
         (("import", resnet, "--layout", "fidip", "--out", out), "layout torchvision-resnet"),
         (("import", resnet, "--layout", "caffe", "--out", out), "no layout 'caffe'"),
+        (("import", file, "--layout", "fidip", "--out", out, "--seed", "-1"), "a seed is 0 or more"),
         (("import", file, "--layout", "fidip", "--out", "net.pth"), "let the name end in .safetensors"),
         (("import", resnet, "--layout", "torchvision-resnet", "--out", resnet), "would replace the file that is read"),
         (("export", resnet, "--layout", "fidip", "--out", resnet), "would replace the file that is read"),

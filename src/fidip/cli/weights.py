@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from fidip.errors import RecipeError
+
 if TYPE_CHECKING:
     from fidip.networks.registry import PublishedFile
 
@@ -125,6 +127,8 @@ def import_(
     from fidip.networks.importing import Options, import_weights
     from fidip.networks.weights import require_another_file, require_weights_name, save_pose_net
 
+    if seed < 0:
+        raise RecipeError(f"--seed {seed}: a seed is 0 or more")
     require_weights_name(out)
     require_another_file(out, file)
     net = import_weights(file, layout, Options(card, licence, seed))
