@@ -175,6 +175,36 @@ def test_numbers_of_a_type_that_no_network_has_are_refused(odd: torch.Tensor) ->
         state_in(io.BytesIO(saved({"x": odd})))
 
 
+def test_mutants_are_read_or_refused_and_never_fail_otherwise() -> None:
+    rng = np.random.default_rng(0)
+    files = [saved(content, old_format) for content in CONTENTS.values() for old_format in (False, True)]
+    read, refused = 0, []
+    for n in range(1500):
+        data = bytearray(files[n % len(files)])
+        for _ in range(rng.integers(1, 5)):
+            at, kind = int(rng.integers(len(data))), int(rng.integers(3))
+            if kind == 0:
+                data[at] ^= int(rng.integers(1, 256))
+            elif kind == 1:
+                del data[at : at + int(rng.integers(1, 40))]
+            else:
+                data[at:at] = rng.bytes(int(rng.integers(1, 9)))
+        try:
+            state_in(io.BytesIO(bytes(data)))
+            read += 1
+        except foreign._RefusedError as error:
+            refused.append(str(error))
+    assert len(refused) > 1000
+    assert read > 20
+    assert not any("\n" in message for message in refused)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "odd.pth").write_bytes(saved({"conv\ud800": torch.zeros(1)}))
+    with pytest.raises(WeightsError, match=r"odd\.pth: holds a name that is no text"):
+        read_foreign(tmp_path / "odd.pth")
+
+
 def test_a_small_file_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "bomb.pth"
     file.write_bytes(saved({"conv1.weight": torch.zeros(1).expand(1 << 30)}))  # 4 GiB of one number

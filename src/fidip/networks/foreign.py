@@ -226,6 +226,8 @@ def _answer() -> bytes:
     state = state_in(sys.stdin.buffer)
     try:
         return safetensors.torch.save({name: tensor.contiguous().clone() for name, tensor in state.items()})
+    except (ValueError, SafetensorError) as error:
+        raise _RefusedError(f"holds a name that is no text ({type(error).__name__}); do not trust it") from error
     except (MemoryError, RuntimeError) as error:  # torch knows no MemoryError
         raise _RefusedError("asks for far more memory than a file of its size may; do not trust it") from error
 
