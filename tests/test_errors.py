@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from fidip.errors import DataError, ImageError, MissingExtra, TrainingError
+from fidip.errors import DataError, DownloadError, ImageError, MissingExtra, TrainingError
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from fidip.errors import DataError, ImageError, MissingExtra, TrainingError
         ImageError("a.png", "broken"),
         MissingExtra("warp-lang", "synthesis", "rendering"),
         TrainingError("stopped"),
+        DownloadError("https://a.example/x: gone"),
     ],
     ids=lambda error: type(error).__name__,
 )

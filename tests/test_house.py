@@ -81,6 +81,21 @@ def test_one_module_alone_reads_pickles() -> None:
     assert users == {"pickles.py": {"_Unpickler"}}
 
 
+def test_one_module_alone_opens_connections_to_servers() -> None:
+    """Only ``fidip weights fetch`` leads there; the addresses it knows are encrypted."""
+    clients = ("urllib.request", "urllib.error", "http.client", "ftplib", "smtplib", "requests", "httpx", "aiohttp")
+    users = {}
+    for file in SOURCES:
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+        if found := {name for name in names if name.startswith(clients)}:
+            users[file.relative_to(ROOT / "src" / "fidip").as_posix()] = found
+    assert users.keys() == {"connections.py", "downloads.py"}
+    assert users["downloads.py"] == {"http.client", "urllib.request"}  # the types of a question and an answer
+    assert not re.search(r"http://", text_of("src/fidip/networks/registry.toml"))
+
+
 def test_the_version_is_one() -> None:
     newest = re.search(r"^## (\S+)", text_of("CHANGELOG.md"), re.MULTILINE)
     assert newest

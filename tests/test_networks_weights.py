@@ -2,12 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import struct
-from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +14,11 @@ from safetensors import safe_open
 
 import fidip.networks.weights as weights
 from fidip.errors import StorageError, WeightsError
-from fidip.networks.card import NetworkCard, published_pose_resnet
+from fidip.networks.card import NetworkCard
 from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.weights import (
     from_published_names,
-    import_pose_resnet,
     load_pose_net,
-    read_foreign,
     save_pose_net,
     to_published_names,
     weights_sha256,
@@ -157,7 +152,7 @@ def test_a_wrong_or_absent_card_names_the_file(file: Path) -> None:
     with pytest.raises(WeightsError, match=r"net.safetensors: network card: colour_order: expected one of RGB, BGR"):
         load_pose_net(file)
     safetensors.torch.save_file(state, file)
-    with pytest.raises(WeightsError, match=r"holds no card.*import_pose_resnet"):
+    with pytest.raises(WeightsError, match=r"holds no card.*fidip weights import"):
         load_pose_net(file)
 
 
@@ -226,111 +221,3 @@ def test_names_are_those_of_the_files_in_the_package(
         weights_sha256("gone.safetensors")
     with pytest.raises(WeightsError, match=r"large: no such weights: names that come with this package: tiny"):
         load_pose_net("large")
-
-
-# Foreign files.
-
-PUBLISHED = replace(published_pose_resnet(18, (192, 256)), width=8, head_width=16)
-
-
-@pytest.fixture(scope="module")
-def published() -> OrderedDict[str, torch.Tensor]:
-    return OrderedDict(to_published_names(randomised(build_pose_net(PUBLISHED)).state_dict()))
-
-
-def as_saved(state: OrderedDict[str, torch.Tensor], layout: str) -> Any:
-    prefixed = OrderedDict(("module." + name, tensor) for name, tensor in state.items())
-    without_counters = OrderedDict((n, t) for n, t in state.items() if not n.endswith("num_batches_tracked"))
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))]).state_dict()
-    checkpoint = {"epoch": 3, "model": "pose_resnet", "perf": np.float64(0.7), "optimizer": optimizer}
-    layouts: dict[str, Any] = {
-        "bare": state,
-        "prefixed": prefixed,
-        "without counters": without_counters,
-        "checkpoint": checkpoint | {"state_dict": prefixed},
-        "checkpoint with best": checkpoint | {"state_dict": OrderedDict(), "best_state_dict": state},
-        "parameters": OrderedDict((n, torch.nn.Parameter(t) if t.is_floating_point() else t) for n, t in state.items()),
-    }
-    return layouts[layout]
-
-
-@pytest.mark.parametrize("old_format", [False, True])
-@pytest.mark.parametrize(
-    "layout", ["bare", "prefixed", "without counters", "checkpoint", "checkpoint with best", "parameters"]
-)
-def test_every_published_layout_is_imported(
-    published: OrderedDict[str, torch.Tensor], tmp_path: Path, layout: str, old_format: bool
-) -> None:
-    file = tmp_path / "pose_resnet.pth.tar"
-    torch.save(as_saved(published, layout), file, _use_new_zipfile_serialization=not old_format)
-    imported = import_pose_resnet(file, PUBLISHED)
-    found = to_published_names(imported.state_dict())
-    counters = {name for name in published if name.endswith("num_batches_tracked")}
-    assert changed(published, found) == (counters if layout == "without counters" else set())
-    assert imported.card == replace(PUBLISHED, parameters=imported.card.parameters)
-    assert not any(parameter.grad_fn for parameter in imported.parameters())
-
-
-def test_import_is_strict(published: OrderedDict[str, torch.Tensor], tmp_path: Path) -> None:
-    file = tmp_path / "other.pth"
-    state = OrderedDict(published)
-    del state["layer3.1.bn2.running_mean"]
-    torch.save(state | {"fc.bias": torch.zeros(10)}, file)
-    with pytest.raises(WeightsError, match=r"other.pth: .*layer3.1.bn2.running_mean.* missing; fc.bias unknown"):
-        import_pose_resnet(file, PUBLISHED)
-    torch.save(published, file)
-    with pytest.raises(WeightsError, match=r"not the weights of a resnet-50"):
-        import_pose_resnet(file, replace(PUBLISHED, backbone="resnet-50"))
-
-
-class Payload:
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.canary,)
-
-
-@pytest.mark.parametrize("kind", ["zip", "old format", "plain pickle", "in a checkpoint"])
-def test_a_file_that_would_run_code_is_refused_and_nothing_runs(kind: str, tmp_path: Path) -> None:
-    file, canary = tmp_path / "evil.pth", tmp_path / "canary"
-    payload = Payload(canary)
-    if kind == "plain pickle":
-        file.write_bytes(pickle.dumps(payload))
-    else:
-        content = (
-            {"state_dict": {"conv1.weight": torch.zeros(1)}, "epoch": payload} if kind == "in a checkpoint" else payload
-        )
-        torch.save(content, file, _use_new_zipfile_serialization=kind != "old format")
-    with pytest.raises(WeightsError, match=r"evil.pth: refused, nothing in it was run") as caught:
-        read_foreign(file)
-    assert "\n" not in str(caught.value)
-    assert not canary.exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ([torch.zeros(2)], "holds no state dict"),
-        ({}, "holds no state dict"),
-        ({3: torch.zeros(2)}, "holds no state dict"),
-        ({"conv1.weight": torch.zeros(2), "epoch": 3}, "epoch no tensor"),
-    ],
-)
-def test_what_is_no_state_dict_is_refused(content: Any, message: str, tmp_path: Path) -> None:
-    torch.save(content, tmp_path / "odd.pth")
-    with pytest.raises(WeightsError, match=message):
-        read_foreign(tmp_path / "odd.pth")
-
-
-def test_damaged_foreign_files_are_named(published: OrderedDict[str, torch.Tensor], tmp_path: Path) -> None:
-    file = tmp_path / "cut.pth"
-    for old_format in (False, True):
-        torch.save(published, file, _use_new_zipfile_serialization=not old_format)
-        data = file.read_bytes()
-        for length in (0, 5, 1000, len(data) // 2, len(data) - 100):
-            file.write_bytes(data[:length])
-            with pytest.raises(WeightsError, match=r"cut.pth: "):
-                read_foreign(file)
-    with pytest.raises(WeightsError, match=r"No such file"):
-        read_foreign(tmp_path / "none.pth")

@@ -155,6 +155,19 @@ def test_a_limited_process_gets_no_more_memory_and_time():
     assert stuck.returncode < 0  # ended by the system
 
 
+def test_address_space_is_what_the_system_counts(monkeypatch):
+    before = platform.address_space_bytes()
+    assert before < 1 << 50
+    monkeypatch.setattr(Path, "read_text", lambda _: "300 20 10 0 0 0 0")
+    assert platform.address_space_bytes() == 300 * os.sysconf("SC_PAGE_SIZE")
+
+    def fail(self):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    assert platform.address_space_bytes() == 1 << 40
+
+
 def test_windows_has_no_limits(monkeypatch):
     monkeypatch.setattr(platform, "WINDOWS", True)
     platform.limit_process(1, 1)

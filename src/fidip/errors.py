@@ -9,6 +9,7 @@
       + RecipeError             an experiment's settings contradict each other or the files given
       + TrainingError           training cannot go on (a loss that is not finite, …)
       + StorageError            a file cannot be written (disk full, no permission)
+      + DownloadError           a file cannot be fetched, or is not the one it should be
       + MissingExtra            an optional package is needed; the message holds the pip line
 
 The command line turns each of them into one line on standard error and exit code 2; anything else is a defect of ours.
@@ -67,6 +68,10 @@ class TrainingError(FidipError):
 
 class StorageError(FidipError):
     """A file cannot be written."""
+
+
+class DownloadError(FidipError):
+    """A file cannot be fetched from the network, or what came is not the file it should be."""
 
 
 class MissingExtra(FidipError):  # noqa: N818 - reads as the condition it names

@@ -129,6 +129,14 @@ def memory_bytes() -> int | None:
     return None if WINDOWS else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def address_space_bytes() -> int:
+    """How much address space this process has taken, on Linux; elsewhere 1 TiB, which is more than it may ever be."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError):
+        return 1 << 40
+
+
 def limit_process(memory: int, seconds: int) -> None:
     """Let this process have no more address space (bytes) and processor time than that, for good.
 

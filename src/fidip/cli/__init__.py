@@ -50,6 +50,11 @@ COMMANDS = {
     "evaluate": Command("fidip.cli.evaluate:evaluate", "Measure predicted poses by COCO's keypoint AP and AR."),
     "plot": Command("fidip.cli.plot:plot", "Draw the poses of data sets over each other; say how varied they are."),
     "predict": Command("fidip.cli.predict:predict", "Estimate the poses of the people in photos."),
+    "weights list": Command("fidip.cli.weights:list_", "List the published weights that fidip can read."),
+    "weights fetch": Command("fidip.cli.weights:fetch", "Fetch published weights into the cache, verified."),
+    "weights import": Command("fidip.cli.weights:import_", "Turn a published weights file into one of fidip's."),
+    "weights inspect": Command("fidip.cli.weights:inspect", "Say what a weights file holds."),
+    "weights export": Command("fidip.cli.weights:export", "Write a network as other programs name its tensors."),
 }
 
 SUCCESS, DEFECT, MISTAKE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
