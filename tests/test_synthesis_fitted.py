@@ -10,13 +10,16 @@ import torch
 
 from fidip.errors import DataError, DataWarning, RecipeError
 from fidip.geometry import Size
+from fidip.synthesis import sample
 from fidip.synthesis.bodies import BodyChoice
 from fidip.synthesis.bodies.anny import AnnyBody
+from fidip.synthesis.camera import Camera
 from fidip.synthesis.fits import CAMERA_ROTATION, Fits, read_fits, write_fits
 from fidip.synthesis.fitted import TURN, FittedBodies, as_fitted
 from fidip.synthesis.generate import generate
 from fidip.synthesis.poses import draw_pose
-from fidip.synthesis.sample import Settings
+from fidip.synthesis.renderers import RENDERERS
+from fidip.synthesis.sample import Settings, make_sample
 from fidip.synthesis.scene import SCENE_STYLES
 
 BODIES = 6
@@ -89,12 +92,30 @@ def test_fits_of_another_body_are_refused_before_anything_is_drawn(folder: Path,
     assert not (tmp_path / "set").exists()
 
 
+def test_a_body_of_which_too_little_is_seen_is_turned_further(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first turns are said to show nothing: the image is made all the same, of the same fit."""
+    settings = Settings("infant-flat", 1, SIZE, seed=0, fitted=FittedBodies.open(folder, 1, 1, None, 0))
+    body, asked = AnnyBody.load(), []
+
+    def share(camera: Camera, vertices: np.ndarray) -> float:
+        asked.append(vertices)
+        return 0.0 if len(asked) <= 5 else 1.0
+
+    monkeypatch.setattr(sample, "share_in_frame", share)
+    made = make_sample(settings, 0, body, RENDERERS["flat"]())
+    turned = np.stack([np.asarray(each) for each in asked])
+    assert len({array.tobytes() for array in turned}) >= 3
+    assert made.drawn.subject.origin == settings.fitted.subject(0, body, np.random.default_rng(0)).origin
+
+
 def test_a_subject_is_the_fit_turned_about_its_root(folder: Path) -> None:
     body, every = AnnyBody.load(), FittedBodies.open(folder, None, 3, None, 0)
     as_it_is, turned = (every.subject(number, body, np.random.default_rng(0)) for number in (0, 2))
     np.testing.assert_allclose(turned.rotations[0] - as_it_is.rotations[0], 2 * TURN, atol=1e-6)
     np.testing.assert_array_equal(turned.rotations[1:], as_it_is.rotations[1:])
     assert as_it_is.origin == turned.origin == "fit 10"
+    further = every.subject(0, body, np.random.default_rng(0), further=2)
+    np.testing.assert_array_equal(further.rotations, turned.rotations)
     again = body(torch.from_numpy(turned.shape)[None], torch.from_numpy(turned.rotations)[None], torch.zeros(1, 3))
     np.testing.assert_allclose(turned.keypoints, again.keypoints[0].numpy(), atol=1e-6)
 

@@ -130,8 +130,11 @@ class FittedBodies:
             record["not_laid"] = {str(one): reason for one, reason in sorted(self.not_laid.items())}
         return record
 
-    def subject(self, number: int, body: BodyModel, rng: np.random.Generator) -> Subject:
+    def subject(self, number: int, body: BodyModel, rng: np.random.Generator, further: int = 0) -> Subject:
         """Who is in the image of a number; the generator draws the noise of ``vary``, and nothing without it.
+
+        A body without a floor is turned ``further`` than was chosen where too little of it was seen: cameras stand
+        where the fit's did, so that another draw alone would not help.
 
         Raises ``DataError`` where the fits are of another body, or have changed.
         """
@@ -141,7 +144,7 @@ class FittedBodies:
         rotations = fits.rotations[row].copy()
         if self.lying is not None:
             return self._on_floor(rng, body, fits, row)
-        rotations[0] += (turn * TURN).astype(np.float32)
+        rotations[0] += ((turn + further) * TURN).astype(np.float32)
         refused: tuple[tuple[Fault, ...], ...] = ()
         if self.vary:
             rotations, refused = vary_floating(rng, body, torch.from_numpy(fits.shape[row]), rotations, self.vary)

@@ -40,6 +40,8 @@ REFUSED = "refused"
 LEAST_VISIBLE, LEAST_IN_FRAME, TRIES = 6, 0.7, 20
 """A draw with fewer visible keypoints, or a smaller share of the body in the frame, is drawn anew, so often."""
 
+TURNED_AFTER = 2
+"""Draws in which a fitted body is shown as it was chosen; after each so many more it is turned further."""
 
 BUNDLED = BodyChoice()
 
@@ -103,7 +105,7 @@ def make_sample(settings: Settings, number: int, body: BodyModel, renderer: Rend
     refused: Counter[str] = Counter()
     for attempt in range(TRIES):
         rng = np.random.default_rng([settings.seed, number, salt, attempt])
-        subject = _subject(rng, settings, number, body, style)
+        subject = _subject(rng, settings, (number, attempt), body, style)
         refused.update(check for faults in subject.refused for check in {fault.check for fault in faults})
         drawn = draw_scene(rng, subject, surface_of(body), style, settings.size, settings.pictures)
         if share_in_frame(drawn.scene.camera, subject.vertices) < LEAST_IN_FRAME:
@@ -121,9 +123,13 @@ def make_sample(settings: Settings, number: int, body: BodyModel, renderer: Rend
     )
 
 
-def _subject(rng: np.random.Generator, settings: Settings, number: int, body: BodyModel, style: SceneStyle) -> Subject:
+def _subject(
+    rng: np.random.Generator, settings: Settings, draw: tuple[int, int], body: BodyModel, style: SceneStyle
+) -> Subject:
+    """Who is in the image of a number, at an attempt."""
+    number, attempt = draw
     if settings.fitted is not None:
-        return settings.fitted.subject(number, body, rng)
+        return settings.fitted.subject(number, body, rng, attempt // TURNED_AFTER)
     if settings.prior is not None:
         return settings.prior.draw(rng, body, style)
     return draw_subject(rng, body, style)
