@@ -28,9 +28,8 @@ from fidip.synthesis.fits import FITS, RECORD, Fits, read_fits
 from fidip.synthesis.framing import View
 from fidip.synthesis.laying import lay, lay_as, posture_of
 from fidip.synthesis.plausibility import Fault
-from fidip.synthesis.poses import Resting
-from fidip.synthesis.postures import POSTURE_NAMES, Posture
-from fidip.synthesis.scene import SceneStyle, Subject, heading_of
+from fidip.synthesis.postures import Posture
+from fidip.synthesis.scene import SceneStyle, Subject, resting_subject
 from fidip.synthesis.threads import single_thread
 from fidip.synthesis.varying import vary_floating, vary_lying
 
@@ -170,23 +169,7 @@ class FittedBodies:
         refused: tuple[tuple[Fault, ...], ...] = ()
         if self.vary:
             laid, refused = vary_lying(rng, body, shape, laid, self.vary)
-        return lying_subject(laid.resting, fits.shape[row], origin=f"fit {fits.ids[row]}", refused=refused)
-
-
-def lying_subject(resting: Resting, shape: NDArray[np.float32], **known: Any) -> Subject:  # (S,)
-    """Somebody who was laid on the floor, and what else is known of it (fields of ``Subject``)."""
-    keypoints = resting.keypoints.astype(np.float64)
-    return Subject(
-        shape=shape,
-        rotations=resting.pose.rotations,
-        translation=resting.pose.translation,
-        vertices=resting.vertices,
-        joints=resting.joints,
-        keypoints=keypoints,
-        heading=heading_of(keypoints),
-        posture=POSTURE_NAMES[resting.pose.posture],
-        **known,
-    )
+        return resting_subject(laid.resting, fits.shape[row], origin=f"fit {fits.ids[row]}", refused=refused)
 
 
 def as_fitted(style: SceneStyle) -> SceneStyle:

@@ -15,14 +15,13 @@ from fidip.files import sha256_of
 from fidip.synthesis.anatomy import bone_rotations
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.fit_motions import MOTION_NAMES
-from fidip.synthesis.fitted import lying_subject
 from fidip.synthesis.laying import canonical_roots, lying_faults, posture_shares
 from fidip.synthesis.mending import lay_down
 from fidip.synthesis.plausibility import Fault
 from fidip.synthesis.poses import Pose
 from fidip.synthesis.postures import YEARS, Posture
 from fidip.synthesis.priors import DEFAULT_PRIOR, PosePrior, read_prior
-from fidip.synthesis.scene import SceneStyle, Subject, draw_posture, draw_shape
+from fidip.synthesis.scene import SceneStyle, Subject, draw_posture, draw_shape, resting_subject
 from fidip.synthesis.varying import within_limits
 
 DEFAULT = "default"
@@ -83,7 +82,7 @@ class PriorPoses:
                 faults = faults or lying_faults(body, resting)
                 if not faults:
                     known = {"years": years, "body_seed": body_seed, "refused": tuple(refused)}
-                    return lying_subject(resting, shape.numpy(), **known)
+                    return resting_subject(resting, shape.numpy(), **known)
                 refused.append(faults)
         raise RecipeError(f"{self.file}: no pose drawn from this prior can rest on a floor; give another one")
 

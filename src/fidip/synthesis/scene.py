@@ -22,6 +22,7 @@ from fidip.synthesis.mending import draw_plausible_pose
 from fidip.synthesis.people import draw_person
 from fidip.synthesis.pictures import UserPictures
 from fidip.synthesis.plausibility import Fault
+from fidip.synthesis.poses import Resting
 from fidip.synthesis.postures import POSTURE_NAMES, YEARS, Posture
 from fidip.synthesis.sensor import Sensor, draw_night_sensor, draw_sensor
 from fidip.synthesis.surface import Surface
@@ -136,19 +137,22 @@ def draw_subject(rng: np.random.Generator, body: BodyModel, style: SceneStyle) -
     posture = draw_posture(rng, style)
     shape, age = draw_shape(np.random.default_rng(body_seed), body, style, posture)
     resting, refused = draw_plausible_pose(rng, posture, body, shape, style.population)
+    return resting_subject(resting, shape.numpy(), years=age, body_seed=body_seed, refused=refused)
+
+
+def resting_subject(resting: Resting, shape: NDArray[np.float32], **known: Any) -> Subject:  # (S,)
+    """Somebody who was laid on the floor, and what else is known of it (fields of ``Subject``)."""
     keypoints = resting.keypoints.astype(np.float64)
     return Subject(
-        shape=shape.numpy(),
+        shape=shape,
         rotations=resting.pose.rotations,
         translation=resting.pose.translation,
         vertices=resting.vertices,
         joints=resting.joints,
         keypoints=keypoints,
-        heading=heading_of(keypoints),
-        posture=POSTURE_NAMES[posture],
-        years=age,
-        body_seed=body_seed,
-        refused=refused,
+        heading=_heading(keypoints),
+        posture=POSTURE_NAMES[resting.pose.posture],
+        **known,
     )
 
 
@@ -201,7 +205,7 @@ def draw_shape(
 NO_LIGHTS: tuple[Light, ...] = ()
 
 
-def heading_of(keypoints: NDArray[np.floating]) -> float:  # (K, 3)
+def _heading(keypoints: NDArray[np.floating]) -> float:  # (K, 3)
     """Where the body's front points, as an angle in the plane of the floor."""
     left = keypoints[[5, 11]].mean(0) - keypoints[[6, 12]].mean(0)
     return float(np.arctan2(-left[0], left[1]))
