@@ -8,7 +8,7 @@ from fidip.recipes import RECIPES
 
 THREE, FOUR = ("res1", "res2", "res3"), ("res1", "res2", "res3", "res4")
 
-# Table 2 of version 1: row, AP, real and synthetic images with labels, domain adaptation, classifier pre-trained, frozen.
+# Table 2 of version 1: row, AP, labelled real and synthetic images, adaptation, classifier pre-trained, frozen.
 TABLE2 = [
     ("a", 86.3, 0, 504, False, None, THREE),
     ("b", 85.9, 0, 504, False, None, FOUR),
