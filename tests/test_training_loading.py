@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fidip.annotations import Domain
+from fidip.errors import DataError
 from fidip.training.inputs import Inputs
 from fidip.training.loading import load_data
 from fidip.training.run import train
@@ -42,7 +43,7 @@ def test_a_person_without_a_box_gets_none_from_hidden_keypoints(inputs) -> None:
     images = [replace(image, people=tuple(replace(p, box=None) for p in image.people)) for image in inputs.real.images]
     boxless = replace(inputs, real=replace(inputs.real, images=images))
     assert len(load(RECIPE, boxless).infants) == 8
-    with pytest.raises(Exception, match="nobody can be used: 4 with no box"):
+    with pytest.raises(DataError, match="nobody can be used: 4 with no box"):
         load(replace(RECIPE, real_images="unlabelled"), boxless)
 
 

@@ -75,9 +75,11 @@ MOBILENET = replace(
 def _follows(recipe: Recipe) -> dict[str, str]:
     changes = dict(BALANCED) if recipe.synthetic_share else {}
     if recipe.starts_from == HRNET.starts_from:
-        changes["frozen"] = "code's comment, which its index exceeds by one convolution; the report names Res1 to Res3"
+        changes["what is frozen"] = (
+            "code's comment, which its index exceeds by one convolution; the report names Res1 to Res3"
+        )
     if not recipe.frozen:
-        changes["frozen"] = "code: nothing; the report's Res1 to Res3 are a ResNet's"
+        changes["what is frozen"] = "code: nothing; the report's Res1 to Res3 are a ResNet's"
     return {**ALIKE, **changes}
 
 

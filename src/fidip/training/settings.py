@@ -28,6 +28,9 @@ FIXED = {
 BESIDES = {"seed", "save_every"}
 """Settings with which a recipe still is the row of its table."""
 
+SHOWN = 60
+"""So many characters of a setting are shown in a message."""
+
 WORDS = {"true": True, "false": False}
 NUMBERS: dict[Any, tuple[str, str]] = {
     int: (r"[+-]?\d{1,18}", "a whole number"),
@@ -49,13 +52,14 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     changed = recipe
     for setting in settings:
         path, equals, text = (part.strip() for part in setting.partition("="))
+        shown = f"--set {' '.join(setting.split())[:SHOWN]}"
         if not equals or not path:
-            raise RecipeError(f"--set {setting}: expected PATH=VALUE, such as pretrain.epochs=2")
+            raise RecipeError(f"{shown}: expected PATH=VALUE, such as pretrain.epochs=2")
         if path in paths:
-            raise RecipeError(f"--set {setting}: {path} is set twice; leave one of them out")
-        _check(path, setting, recipe.name)
+            raise RecipeError(f"{shown}: {path} is set twice; leave one of them out")
+        _check(path, shown, recipe.name)
         paths.append(path)
-        changed = _set(changed, path.split("."), text, setting, recipe.name)
+        changed = _set(changed, path.split("."), text, shown, recipe.name)
     if set(paths) <= BESIDES:
         return changed
     told = ", ".join("=".join(p.strip() for p in s.split("=", 1)) for s in settings)
@@ -64,43 +68,43 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 def setting_names(kind: type = Recipe, prefix: str = "") -> list[str]:
     """Every path that can be set."""
-    names = []
+    names, hints = [], get_type_hints(kind)
     for entry in fields(kind):
         path = prefix + entry.name
         if path not in FIXED:
-            part = _part(get_type_hints(kind)[entry.name])
+            part = _part(hints[entry.name])
             names += [path] if part is None else [path, *setting_names(part, f"{path}.")]
     return names
 
 
-def _check(path: str, setting: str, recipe: str) -> None:
+def _check(path: str, shown: str, recipe: str) -> None:
     names = setting_names()
     if path in FIXED:
-        raise RecipeError(f"--set {setting}: {path} of recipe {recipe} says where it comes from and cannot be set")
+        raise RecipeError(f"{shown}: {path} of recipe {recipe} says where it comes from and cannot be set")
     if path in names:
         return
     near = difflib.get_close_matches(path, names, n=3)
     last = path.rpartition(".")[2]
     near += [name for name in names if name.rpartition(".")[2] == last and name not in near]
     remedy = f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(_tops(names))}"
-    raise RecipeError(f"--set {setting}: no setting {path!r}; {remedy}")
+    raise RecipeError(f"{shown}: no setting {path!r:.40}; {remedy}")
 
 
 def _tops(names: list[str]) -> list[str]:
     return [name for name in names if "." not in name]
 
 
-def _set(owner: Any, path: list[str], text: str, setting: str, recipe: str) -> Any:
+def _set(owner: Any, path: list[str], text: str, shown: str, recipe: str) -> Any:
     name, *rest = path
     if rest:
         part = getattr(owner, name)
         if part is None:
-            raise RecipeError(f"--set {setting}: recipe {recipe} has no {name}; choose a recipe that has one")
-        return replace(owner, **{name: _set(part, rest, text, setting, recipe)})
+            raise RecipeError(f"{shown}: recipe {recipe} has no {name}; choose a recipe that has one")
+        return replace(owner, **{name: _set(part, rest, text, shown, recipe)})
     try:
         value = _value(text, get_type_hints(type(owner))[name])
     except ValueError as error:
-        raise RecipeError(f"--set {setting}: expected {error}, found {text!r:.40}") from error
+        raise RecipeError(f"{shown}: expected {error}, found {text!r:.40}") from error
     return replace(owner, **{name: value})
 
 
