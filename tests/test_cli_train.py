@@ -56,11 +56,11 @@ def test_a_run_with_every_file(files, tmp_path, capsys) -> None:
 
 def test_numbers_may_be_set(files, tmp_path, capsys) -> None:
     out = tmp_path / "run"
-    settings = ("pretrain.epochs=2", "epochs=1", "alternation=epoch", "stop_at_accuracy=0.01", "frozen=res1,res2")
-    options = [part for setting in settings for part in ("--set", setting)]
+    settings = ("alternation=epoch", "epochs=1", "frozen=res1,res2", "pretrain.epochs=2", "stop_at_accuracy=0.01")
+    options = [part for setting in reversed(settings) for part in ("--set", setting)]
     assert main(["train", "tiny", *every_option(files), *options, "--set=domain_weight=0.5", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert f"tests; changed: {', '.join(settings)}, domain_weight=0.5" in printed
+    assert f"tests; changed: {settings[0]}, domain_weight=0.5, {', '.join(settings[1:])}" in printed
     assert "parameters learn; res1, res2 frozen" in printed
     assert "pretrain: 2 epochs of 2 steps of 4, 4 real" in printed
     assert "adapt: 1 epoch of 4 steps of 4, half of them stage I, then half stage II, 4 real" in printed

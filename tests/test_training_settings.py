@@ -79,7 +79,8 @@ BAD = [
 def test_a_setting_changes_what_it_names(recipe, setting, changes) -> None:
     changed = with_settings(recipe, [setting])
     assert replace(changed, source=recipe.source) == replace(recipe, **changes)
-    assert changed.source == f"tests; changed: {'='.join(part.strip() for part in setting.split('='))}"
+    path = setting.partition("=")[0].strip()
+    assert changed.source.startswith(f"tests; changed: {path}=") == (changed != recipe)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,10 @@ def test_a_mistake_is_one_line_that_names_the_setting(recipe, setting, message) 
 def test_settings_add_up_and_none_twice() -> None:
     changed = with_settings(FIDIP, ["pretrain.epochs=2", "pretrain.batch_size=64", "epochs=3"])
     assert (changed.pretrain, changed.epochs) == (Pretrain(2, 64), 3)
-    assert changed.source == "paper §5.2; changed: pretrain.epochs=2, pretrain.batch_size=64, epochs=3"
+    assert changed.source == "paper §5.2; changed: epochs=3, pretrain.batch_size=64, pretrain.epochs=2"
+    assert changed == with_settings(
+        FIDIP, ["epochs = 3", "pretrain.epochs=+2", "batch_size=85", "pretrain.batch_size=64"]
+    )
     with pytest.raises(RecipeError, match="--set epochs=4: epochs is set twice; leave one of them out"):
         with_settings(FIDIP, ["epochs=3", "epochs=4"])
 
@@ -119,11 +123,11 @@ def text_of(value) -> str:
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_every_number_of_a_recipe_can_be_written_back(recipe) -> None:
-    """Each is set to the value that it has; only the source knows of it."""
+    """Each is set to the value that it has, which changes nothing."""
     numbers = {path: value for path, value in leaves(recipe) if path in NAMES and not is_dataclass(value)}
     assert len(numbers) >= 35
     changed = with_settings(recipe, [f"{path}={text_of(value)}" for path, value in numbers.items()])
-    assert replace(changed, source=recipe.source, published=recipe.published) == recipe
+    assert changed == recipe
 
 
 @given(st.integers(-(10**17), 10**17), st.floats(allow_nan=False, allow_infinity=False), st.booleans())

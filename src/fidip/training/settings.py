@@ -39,7 +39,10 @@ NUMBERS: dict[Any, tuple[str, str]] = {
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """The recipe with ``PATH=VALUE`` settings applied; its source says which, and it no longer is a published row.
+    """The recipe with ``PATH=VALUE`` settings applied.
+
+    Where they change a number, its source says which, and it no longer is the published row. The same settings in
+    another order, or written otherwise, give the same recipe.
 
     A path is a field, or a field of a part: ``epochs``, ``pretrain.batch_size``, ``augmentation.rotation``. Values are
     numbers, ``true``, ``false``, words, ``none`` where a field may be None, and lists with commas (``frozen=res1``,
@@ -60,9 +63,10 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         _check(path, shown, recipe.name)
         paths.append(path)
         changed = _set(changed, path.split("."), text, shown, recipe.name)
-    if set(paths) <= BESIDES:
+    different = [path for path in sorted(paths) if _at(changed, path) != _at(recipe, path)]
+    if set(different) <= BESIDES:
         return changed
-    told = ", ".join("=".join(p.strip() for p in s.split("=", 1)) for s in settings)
+    told = ", ".join(f"{path}={_text(_at(changed, path))}" for path in different)
     return replace(changed, source=f"{recipe.source}; changed: {told}", published=None)
 
 
@@ -75,6 +79,20 @@ def setting_names(kind: type = Recipe, prefix: str = "") -> list[str]:
             part = _part(hints[entry.name])
             names += [path] if part is None else [path, *setting_names(part, f"{path}.")]
     return names
+
+
+def _at(recipe: Recipe, path: str) -> Any:
+    value: Any = recipe
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
+
+
+def _text(value: Any) -> str:
+    """A value as it would be set."""
+    if isinstance(value, bool | NoneType):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _check(path: str, shown: str, recipe: str) -> None:
