@@ -65,7 +65,7 @@ def test_numbers_may_be_set(files, tmp_path, capsys) -> None:
     assert "pretrain: 2 epochs of 2 steps of 4, 4 real" in printed
     assert "adapt: 1 epoch of 4 steps of 4, half of them stage I, then half stage II, 4 real" in printed
     assert "learning rate 0.001, λ 0.5" in printed
-    assert "ends early if the classifier is right on 1.0% of an epoch or less" in printed
+    assert "ends early after an epoch in which the classifier's mean accuracy is not above 1.0%" in printed
     recipe = json.loads((out / "best.json").read_text())["recipe"]
     assert (recipe["epochs"], recipe["pretrain"]["epochs"], recipe["domain_weight"]) == (1, 2, 0.5)
 

@@ -112,8 +112,8 @@ def test_a_classifier_at_chance_ends_the_run(inputs, tmp_path, alternation, vali
     ended = train(recipe, data, tmp_path / "ended")
     assert ended.history == whole.history[: 1 + last]
     assert ended.ended == (
-        f"ended after epoch {last} of 5: the classifier was right on {accuracies[last - 1]:.1%} of its batches, "
-        f"at or below {limit:.1%}"
+        f"ended after epoch {last} of 5: the classifier's mean accuracy in stage I was {accuracies[last - 1]:.1%}, "
+        f"not above {limit:.1%}"
     )
     summary = read_json(tmp_path / "ended" / "best.json")
     assert summary["ended"] == ended.ended

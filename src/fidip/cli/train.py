@@ -122,7 +122,8 @@ def _schedule(plan: Plan) -> str:
         lines += ["  real people teach the domain only; their keypoints are not looked at"]
     lines += [line for stage in plan.stages for line in _stage(stage)]
     if recipe.stop_at_accuracy is not None:
-        lines += [f"  ends early if the classifier is right on {recipe.stop_at_accuracy:.1%} of an epoch or less"]
+        limit = f"{recipe.stop_at_accuracy:.1%}"
+        lines += [f"  ends early after an epoch in which the classifier's mean accuracy is not above {limit}"]
     samples = sum(stage.sample_bytes for stage in plan.stages)
     sizes = {"networks, gradients, Adam": plan.learner_bytes, "one batch": plan.batch_bytes, "images": samples}
     memory = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in sizes.items())

@@ -145,8 +145,8 @@ def _at_chance(recipe: Recipe, journal: Journal) -> str | None:
     epoch, accuracy = journal.history[-1]["epoch"], journal.history[-1]["domain_accuracy"]
     if accuracy is None or accuracy > limit or epoch == recipe.epochs:
         return None
-    found = f"the classifier was right on {accuracy:.1%} of its batches, at or below {limit:.1%}"
-    return f"ended after epoch {epoch} of {recipe.epochs}: {found}"
+    reason = f"the classifier's mean accuracy in stage I was {accuracy:.1%}, not above {limit:.1%}"
+    return f"ended after epoch {epoch} of {recipe.epochs}: {reason}"
 
 
 def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) -> None:
