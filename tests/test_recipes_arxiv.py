@@ -70,6 +70,7 @@ def test_table_1() -> None:
     assert (first.published.ap, first.published.others) == (92.2, {"AP on COCO val2017": 59.1})
     assert (first.published.real, first.published.synthetic) == (400, 504)
     assert replace(first, name="", published=None) == replace(RECIPES["table2-j"], name="", published=None)
+    assert (second.published.table, second.published.row) == ("arXiv v2 README", "FiDIP")
     assert (second.published.ap, second.published.real, second.published.synthetic) == (90.1, 200, 1000)
     assert sorted(second.published.others.values()) == [59.1, 98.2]
     assert (second.epochs, second.batch_size) == (40, 64)

@@ -1,8 +1,9 @@
 """Tables 1 and 2 of Huang et al., "Infant Pose Learning with Small Data" (arXiv 2010.06100).
 
 *Paper* is its version 1; *code* is what the authors published with it, at the time of that version (7b7e2b6) or of
-the second (104eab6). Baselines of Table 1 that the authors took from others (Faster R-CNN, DarkPose, HRNet,
-Pose-ResNet) were not trained by them: they are networks of ``fidip.networks.published``, not recipes.
+the second (104eab6), whose text was not at hand: its figures are those of the README. Baselines of Table 1 that the
+authors took from others (Faster R-CNN, DarkPose, HRNet, Pose-ResNet) were not trained by them: they are networks of
+``fidip.networks.published``, not recipes.
 
 In Table 2 the marks of two columns, "domain adaptation" and "pre-train DC", are pictures that the text of the paper
 does not hold. They are restored here from the full method, row j, which is Table 1's 92.2, from the rows that carry a
@@ -118,7 +119,7 @@ TABLE1_V2 = replace(
     epochs=40,  # code at 104eab6
     batch_size=64,  # code at 104eab6
     published=Published(
-        "arXiv v2 Table 1", "FiDIP", ap=90.1, real=200, synthetic=1000,
+        "arXiv v2 README", "FiDIP", ap=90.1, real=200, synthetic=1000,
         others={"AP on COCO val2017": 59.1, "AP on Test500, with a constant area": 98.2},
         follows={**FOLLOWS, "number of epochs": "code of version 2: 40; its batches of 64 too"},
     ),
