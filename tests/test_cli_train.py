@@ -9,6 +9,7 @@ import pytest
 from fidip import recipes
 from fidip.annotations import Domain
 from fidip.cli import main
+from fidip.training.published import Published
 from figures import RECIPE, SUPERVISED, figure_set
 
 
@@ -41,13 +42,52 @@ def test_a_run_with_every_file(files, tmp_path, capsys) -> None:
     printed, complaints = capsys.readouterr()
     assert "tiny (seed 5) on cpu" in printed
     assert "domain classifier, pooled" in printed
+    assert "resnet-18, images 32x32, heatmaps 8x8" in printed
     assert "pretrain: 1 epoch of 2 steps of 4, 4 real and 4 synthetic people" in printed
+    assert "a step has 2.0 real and 2.0 synthetic on average, learning rate 0.001, λ 0.01" in printed
+    assert "memory: networks, gradients, Adam " in printed
     assert "adapt: 1 epoch of 2 steps of 4, 4 real and 4 synthetic people" in printed
     assert printed.index("adapt: 1 epoch") < printed.index("pretrain epoch 1, domain loss")  # the schedule comes first
     assert f"{out}/best.safetensors: adapt epoch 1" in printed
     assert "AP " in printed
     assert complaints == ""
     assert json.loads((out / "best.json").read_text())["seed"] == 5
+
+
+def test_numbers_may_be_set(files, tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    settings = ("alternation=epoch", "epochs=1", "frozen=res1,res2", "pretrain.epochs=2", "stop_at_accuracy=0.01")
+    options = [part for setting in reversed(settings) for part in ("--set", setting)]
+    assert main(["train", "tiny", *every_option(files), *options, "--set=domain_weight=0.5", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert f"tests; changed: {settings[0]}, domain_weight=0.5, {', '.join(settings[1:])}" in printed
+    assert "parameters learn; res1, res2 frozen" in printed
+    assert "pretrain: 2 epochs of 2 steps of 4, 4 real" in printed
+    assert "adapt: 1 epoch of 4 steps of 4, half of them stage I, then half stage II, 4 real" in printed
+    assert "learning rate 0.001, λ 0.5" in printed
+    assert "ends early after an epoch in which the classifier's mean accuracy is not above 1.0%" in printed
+    recipe = json.loads((out / "best.json").read_text())["recipe"]
+    assert (recipe["epochs"], recipe["pretrain"]["epochs"], recipe["domain_weight"]) == (1, 2, 0.5)
+
+
+def test_a_run_that_ends_early_says_so(files, tmp_path, capsys) -> None:
+    arguments = ["train", "tiny", *every_option(files), "--set", "stop_at_accuracy=0.999", "--epochs", "9"]
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
+    assert "\nended after epoch " in capsys.readouterr().out
+
+
+def test_a_published_row_is_named_and_a_changed_one_is_not(files, tmp_path, monkeypatch, capsys) -> None:
+    row = Published("Table 9", "z", 50.0, real=3, synthetic=None)
+    monkeypatch.setattr(
+        recipes, "RECIPES", {"row": replace(RECIPE, name="row", published=row, real_images="unlabelled")}
+    )
+    for number, settings in enumerate(([], ["--set", "epochs=1"])):
+        out = str(tmp_path / str(number))
+        assert main(["train", "row", *every_option(files), *settings, "--out", out]) == 0
+        printed = capsys.readouterr().out
+        told = "published: AP 50.0 with 3 real and an unknown number of synthetic images (Table 9 z)"
+        assert (told in printed) == (not settings)
+        assert "real people teach the domain only; their keypoints are not looked at" in printed
 
 
 def test_resume_goes_on(files, tmp_path, capsys) -> None:
@@ -75,6 +115,9 @@ def test_images_may_lie_elsewhere(files, tmp_path, capsys) -> None:
         (["tiny"], "recipe tiny needs --adults"),
         (["plain", "--real", "nowhere.json"], "nowhere.json: no such file"),
         (["plain", "--epochs", "0"], "epochs: at least 1"),
+        (["plain", "--set", "epoch=3"], "--set epoch=3: no setting 'epoch'; did you mean epochs"),
+        (["plain", "--set", "epochs=x"], "--set epochs=x: expected a whole number, found 'x'"),
+        (["plain", "--epochs", "3", "--set", "epochs=4"], "epochs is set twice"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(files, tmp_path, capsys, arguments, message) -> None:
@@ -85,14 +128,3 @@ def test_mistakes_are_one_line_and_leave_nothing(files, tmp_path, capsys, argume
     assert message in complaint
     assert complaint.count("\n") == 1
     assert not (tmp_path / "run").exists()
-
-
-def test_recipes_are_listed_and_written(monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.undo()
-    assert main(["recipes", "--json", str(tmp_path / "recipes.json")]) == 0
-    printed = capsys.readouterr().out
-    written = json.loads((tmp_path / "recipes.json").read_text())
-    assert set(written) == set(recipes.RECIPES)
-    assert written["fidip"]["domain_weight"] == 0.0005
-    for name, recipe in recipes.RECIPES.items():
-        assert f"{name}: {recipe.source}" in printed

@@ -45,6 +45,31 @@ def test_without_a_classifier_one_domain_is_enough(sets, missing) -> None:
         check_inputs(replace(SUPERVISED, synthetic_share=0.5), Inputs(**{**sets, missing: None, "adults": None}))
 
 
+def test_a_recipe_of_synthetic_images_takes_no_real_ones(sets) -> None:
+    for recipe in (replace(SUPERVISED, real_images="none"), replace(RECIPE, pretrain=None, real_images="none")):
+        check_inputs(recipe, Inputs(synthetic=sets["synthetic"]))
+        with pytest.raises(
+            RecipeError, match="learns from synthetic images alone and does not use --real: leave it out"
+        ):
+            check_inputs(recipe, Inputs(sets["real"], sets["synthetic"]))
+        with pytest.raises(RecipeError, match="needs --synthetic: it learns from synthetic images alone"):
+            check_inputs(recipe, Inputs())
+
+
+@pytest.mark.parametrize("missing", ["real", "synthetic"])
+def test_unlabelled_real_images_need_both_domains_even_without_a_weight(sets, missing) -> None:
+    recipe = replace(RECIPE, real_images="unlabelled", domain_weight=0.0)
+    check_inputs(recipe, Inputs(**sets))
+    with pytest.raises(RecipeError, match=f"needs --{missing}"):
+        check_inputs(recipe, Inputs(**{**sets, missing: None}))
+
+
+def test_the_weights_that_a_recipe_starts_from_are_named(sets) -> None:
+    recipe = replace(SUPERVISED, network=None, starts_from="dark-hrnet-w48-384x288")
+    with pytest.raises(RecipeError, match="needs --init: it starts from dark-hrnet-w48-384x288"):
+        check_inputs(recipe, Inputs(sets["real"]))
+
+
 def test_something_must_be_learnt_from(sets) -> None:
     with pytest.raises(RecipeError, match="needs --real"):
         check_inputs(SUPERVISED, Inputs(validation=sets["validation"]))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from fidip.data.augment import Augmentation
 from fidip.errors import RecipeError
 from fidip.training.recipe import Pretrain, Recipe
 from figures import RECIPE, SUPERVISED, TINY
@@ -20,13 +21,21 @@ CONTRADICTIONS = [
     (PLAIN, {"milestones": (40, 200)}, "before the last"),
     (PLAIN, {"milestones": (5, 3)}, "ascending"),
     (PLAIN, {"frozen_batchnorm_drifts": True}, "nothing frozen"),
-    (PLAIN, {"backbone": "resnet-50"}, "a backbone resnet-50 and a network card of resnet-18"),
+    (PLAIN, {"backbone": "resnet-50"}, "different backbones, resnet-18 and resnet-50"),
+    (PLAIN, {"starts_from": "dark-hrnet-w48-384x288"}, "different backbones, resnet-18 and hrnet"),
+    (PLAIN, {"alternation": "epoch"}, "alternation by epoch without a classifier"),
+    (PLAIN, {"stop_at_accuracy": 0.6}, "without a pre-stage: a classifier that has learnt nothing"),
+    (PLAIN, {"real_images": "unlabelled"}, "real_images 'unlabelled' without a classifier"),
+    (PLAIN, {"real_images": "none", "synthetic_share": 0.5}, "synthetic_share without real images"),
 ]
 OUT_OF_RANGE = [
     {"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0.0}, {"learning_rate": math.nan}, {"steps_per_epoch": 0},
     {"warmup_steps": -1}, {"classifier": "best"}, {"domain_weight": -1.0}, {"domain_weight": math.inf},
     {"domain_ramp": -1.0}, {"synthetic_share": 1.0}, {"synthetic_share": 0.0}, {"sigma": 0.0}, {"seed": -1},
-    {"save_every": 0},
+    {"save_every": 0}, {"alternation": "day"}, {"stop_at_accuracy": 1.0}, {"stop_at_accuracy": 0.0},
+    {"real_images": "some"}, {"starts_from": "yolo"}, {"augmentation": Augmentation(scale=1.0)},
+    {"augmentation": Augmentation(rotation=-1.0)}, {"augmentation": Augmentation(flip_probability=1.1)},
+    {"augmentation": Augmentation(contrast=math.nan)},
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from fidip.errors import TrainingError
 from fidip.networks.domain import batch_statistics_unrecorded
 from fidip.training.losses import domain_loss, heatmap_loss
-from fidip.training.stages import Turn, adapt, learn_domain, learn_pose, pretrain_classifier, step
+from fidip.training.stages import Turn, adapt, adapt_by_epoch, learn_domain, learn_pose, pretrain_classifier, step
 from learners import RATE, WEIGHT, batch, bits, changed, learners, parameters_of, turns
 
 
@@ -46,6 +46,76 @@ def test_stage_two_leaves_the_classifier_bit_identical() -> None:
     assert changed(ours.classifier, judge) == set()
     assert all(parameter.grad is None for parameter in ours.classifier.parameters())
     assert changed(ours.pose_net, pose) == parameters_of(ours.pose_net)  # and no buffer: the forward pass was before
+
+
+def two_passes(count, weight=WEIGHT, dtype=torch.float32):
+    """An epoch that shows its batches to stage I and then to stage II."""
+    batches = turns(count, weight, dtype)
+    return [replace(turn, first_pass=True) for turn in batches] + batches
+
+
+@pytest.mark.parametrize("frozen", [(), ("res1", "res2")])
+def test_by_epoch_each_stage_leaves_the_other_network_bit_identical(frozen) -> None:
+    ours = learners(frozen=frozen)
+    pose, judge, start = bits(ours.pose_net), bits(ours.classifier), bits(ours.pose_net)
+    records = []
+    for n, record in enumerate(adapt_by_epoch(ours, two_passes(3))):
+        records.append(record)
+        if n < 3:
+            assert changed(ours.pose_net, pose) == set()
+            assert changed(ours.classifier, judge) == set(judge)
+        else:
+            assert changed(ours.classifier, judge) == set()
+            assert parameters_of(ours.pose_net) - changed(ours.pose_net, pose) == {
+                name for name, p in ours.pose_net.named_parameters() if not p.requires_grad
+            }
+        pose, judge = bits(ours.pose_net), bits(ours.classifier)
+        assert all(p.grad is None for net in (ours.pose_net, ours.classifier) for p in net.parameters())
+    assert any(name.endswith("running_mean") for name in changed(ours.pose_net, start))
+    assert (
+        [r.domain_loss is None for r in records]
+        == [r.pose_loss is not None for r in records]
+        == [False] * 3 + [True] * 3
+    )
+    assert [r.gradient_ratio is not None for r in records] == [False] * 3 + [True, False, False]
+
+
+def test_by_epoch_stage_one_sees_the_features_that_stage_two_makes() -> None:
+    """With no step between them, both alternations show the classifier the same first batch."""
+    ours, theirs = learners(), learners()
+    (first, *_), (record, *_) = adapt_by_epoch(ours, two_passes(1)), adapt(theirs, turns(1))
+    assert (first.domain_loss, first.domain_accuracy) == (record.domain_loss, record.domain_accuracy)
+    assert changed(ours.classifier, bits(theirs.classifier)) == set()
+
+
+def test_by_epoch_weight_zero_is_supervised_training_to_the_bit() -> None:
+    control, plain = learners(), learners(classifier=False)
+    list(adapt_by_epoch(control, two_passes(3, weight=0.0)))
+    list(adapt(plain, turns(3, weight=0.0)))
+    assert changed(control.pose_net, bits(plain.pose_net)) == set()
+
+
+def test_by_epoch_is_the_two_optimisations_one_after_the_other() -> None:
+    """Against both problems written down, differentiated by autograd in double precision."""
+    ours, theirs = learners(torch.float64), learners(torch.float64)
+    list(adapt_by_epoch(ours, two_passes(3, 3.0, torch.float64)))
+    net, judge = theirs.pose_net.train(), theirs.classifier.train()
+    for turn in turns(3, 3.0, torch.float64):
+        with batch_statistics_unrecorded(net):
+            features = net(turn.batch.images).features.detach()
+        theirs.domain_optimizer.zero_grad()
+        domain_loss(judge(features), turn.batch.synthetic).backward()
+        theirs.domain_optimizer.step()
+    for turn in turns(3, 3.0, torch.float64):
+        output = net(turn.batch.images)
+        with batch_statistics_unrecorded(judge):
+            told = domain_loss(judge(output.features), turn.batch.synthetic)
+        theirs.pose_optimizer.zero_grad()
+        (heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights) - 3.0 * told).backward()
+        theirs.pose_optimizer.step()
+    for a, b in ((ours.pose_net, net), (ours.classifier, judge)):
+        for name, tensor in a.state_dict().items():
+            assert torch.allclose(tensor, b.state_dict()[name], rtol=1e-9, atol=1e-12), name
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.02, 3.0])

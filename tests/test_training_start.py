@@ -23,6 +23,16 @@ def weights_of(net) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in net.parameters()])
 
 
+def test_weights_of_another_width_than_the_published_ones_are_refused(tmp_path) -> None:
+    recipe = replace(SUPERVISED, network=None, starts_from="pose-resnet-50-256x192")
+    save_pose_net(build_pose_net(replace(TINY, backbone="resnet-50")), tmp_path / "narrow.safetensors")
+    with pytest.raises(RecipeError, match=r"narrow\.safetensors has width 4(\.0)?, recipe tiny expects 64"):
+        start_network(recipe, tmp_path / "narrow.safetensors")
+    wide = replace(recipe, starts_from="hrnet-w32-256x192")
+    with pytest.raises(RecipeError, match="has backbone resnet-50, recipe tiny expects hrnet"):
+        start_network(wide, tmp_path / "narrow.safetensors")
+
+
 def test_the_seed_decides_the_first_weights_and_torchs_generator_does_not() -> None:
     def start(seed, disturbance):
         torch.manual_seed(disturbance)

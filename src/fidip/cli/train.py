@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from fidip.training.events import Event, Plan
+    from collections.abc import Iterator
+
+    from fidip.training.events import Event, Plan, StagePlan
 
 Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
 
@@ -28,6 +30,7 @@ def train(
     device: Literal["cpu", "cuda", "mps"] = "cpu",
     seed: int | None = None,
     epochs: int | None = None,
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE")] = (),
     resume: bool = False,
 ) -> None:
     """Train a pose network by a recipe; `fidip recipes` lists them.
@@ -47,25 +50,17 @@ def train(
         device: Where to compute.
         seed: Seed, instead of the recipe's.
         epochs: Number of epochs, instead of the recipe's.
+        set: Another value for a number of the recipe, such as pretrain.epochs=2; may be repeated.
         resume: Go on from the checkpoint in the folder.
     """
-    import difflib
-    from dataclasses import replace
-
-    from fidip.errors import RecipeError
-    from fidip.recipes import RECIPES
+    from fidip.recipes import find_recipe
     from fidip.training import run
     from fidip.training.inputs import Inputs, LabelledSet
+    from fidip.training.settings import with_settings
 
-    if recipe not in RECIPES:
-        near = difflib.get_close_matches(recipe, RECIPES, n=1)
-        raise RecipeError(f"no recipe {recipe!r}; " + (f"did you mean {near[0]}?" if near else "see: fidip recipes"))
-    chosen = RECIPES[recipe]
-    chosen = replace(
-        chosen,
-        seed=chosen.seed if seed is None else seed,
-        epochs=chosen.epochs if epochs is None else epochs,
-    )
+    numbers = {"seed": seed, "epochs": epochs}
+    settings = [f"{name}={number}" for name, number in numbers.items() if number is not None]
+    chosen = with_settings(find_recipe(recipe), [*settings, *set])
 
     def read(file: Path | None) -> LabelledSet | None:
         return None if file is None else LabelledSet.read(file, images)
@@ -81,6 +76,8 @@ def train(
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         result = run.train(chosen, inputs, out, device, resume, _Watcher(progress))
+    if result.ended:
+        print(result.ended)
     print(f"{result.weights}: {_line(result.best)}")
 
 
@@ -109,23 +106,52 @@ class _Watcher:
 
 def _schedule(plan: Plan) -> str:
     recipe = plan.recipe
-    frozen = f", {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""
     lines = [f"{recipe.name} (seed {recipe.seed}) on {plan.device}: {recipe.source}"]
-    lines += [f"  {plan.network}: {plan.learning:,} of {plan.parameters:,} parameters learn{frozen}"]
+    if recipe.published is not None:
+        published, unknown = recipe.published, "an unknown number of"
+        images = f"{published.real} real and {published.synthetic or unknown} synthetic images"
+        lines += [f"  published: AP {published.ap:.1f} with {images} ({published.place})"]
+    (width, height), (columns, rows) = plan.input_size, plan.heatmap_size
+    lines += [f"  {plan.network}, images {height}x{width}, heatmaps {rows}x{columns}"]
+    frozen = f"; {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""
+    drift = ", but for their batch statistics" * recipe.frozen_batchnorm_drifts
+    lines += [f"  {plan.learning:,} of {plan.parameters:,} parameters learn{frozen}{drift}"]
     if recipe.classifier:
-        size = f"{plan.classifier_parameters:,} parameters"
-        lines += [f"  domain classifier, {recipe.classifier}: {size}, weight {recipe.domain_weight:g}"]
-    for stage in plan.stages:
-        people = f"{stage.real} real and {stage.synthetic} synthetic people"
-        epochs = f"{stage.epochs} epoch" + "s" * (stage.epochs != 1)
-        length = f"{epochs} of {stage.steps} steps of {stage.batch_size}"
-        lines.append(f"  {stage.name}: {length}, {people}")
+        lines += [f"  domain classifier, {recipe.classifier}: {plan.classifier_parameters:,} parameters"]
+    if recipe.real_images == "unlabelled":
+        lines += ["  real people teach the domain only; their keypoints are not looked at"]
+    lines += [line for stage in plan.stages for line in _stage(stage)]
+    if recipe.stop_at_accuracy is not None:
+        limit = f"{recipe.stop_at_accuracy:.1%}"
+        lines += [f"  ends early after an epoch in which the classifier's mean accuracy is not above {limit}"]
+    samples = sum(stage.sample_bytes for stage in plan.stages)
+    sizes = {"networks, gradients, Adam": plan.learner_bytes, "one batch": plan.batch_bytes, "images": samples}
+    memory = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
+    lines += [f"  memory: {memory}; the layers' results come on top and grow with the batch"]
     for file, reasons in plan.skipped.items():
         left_out = ", ".join(f"{count} with {reason}" for reason, count in reasons.items())
         lines.append(f"  left out of {file}: {left_out}")
     if plan.done_steps:
         lines.append(f"  resumed after {plan.done_steps} of {plan.total_steps} steps")
     return "\n".join(lines)
+
+
+def _stage(stage: StagePlan) -> Iterator[str]:
+    """How long, on whom, and at which rates."""
+    epochs = f"{stage.epochs} epoch" + "s" * (stage.epochs != 1)
+    passes = ", half of them stage I, then half stage II" * (stage.passes == 2)
+    people = f"{stage.real} real and {stage.synthetic} synthetic people"
+    yield f"  {stage.name}: {epochs} of {stage.steps} steps of {stage.batch_size}{passes}, {people}"
+    numbers = [f"a step has {stage.real_per_step:.1f} real and {stage.synthetic_per_step:.1f} synthetic on average"]
+    numbers += [f"learning rate {_from_to(stage.learning_rate)}"]
+    if any(stage.domain_weight):
+        numbers += [f"λ {_from_to(stage.domain_weight)}"]
+    yield f"    {', '.join(numbers)}"
+
+
+def _from_to(pair: tuple[float, float]) -> str:
+    first, last = (f"{number:.3g}" for number in pair)
+    return first if first == last else f"{first} to {last}"
 
 
 def _line(line: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fidip.geometry import Size
 from fidip.training.recipe import Recipe
 from fidip.training.stages import StepRecord
 
@@ -20,14 +21,20 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """How long a stage lasts and on whom."""
+    """How long a stage lasts, on whom, and how its numbers run; pairs are of its first and its last step."""
 
     name: str
     epochs: int
-    steps: int  # of an epoch
+    steps: int  # of an epoch, all passes together
+    passes: int
     batch_size: int
     real: int  # people
     synthetic: int
+    real_per_step: float  # on average
+    synthetic_per_step: float
+    learning_rate: tuple[float, float]
+    domain_weight: tuple[float, float]  # λ
+    sample_bytes: int  # of the people's pieces, resident in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +45,13 @@ class Plan:
     stages: tuple[StagePlan, ...]
     skipped: dict[str, dict[str, int]]  # by option: why people are left out, and how many
     network: str
+    input_size: Size
+    heatmap_size: Size
     parameters: int
     learning: int  # of them, not frozen
     classifier_parameters: int
+    learner_bytes: int  # both networks, their gradients and Adam's moments
+    batch_bytes: int  # images and heatmaps of the largest batch
     device: str
     done_steps: int  # taken before the run was resumed
     total_steps: int

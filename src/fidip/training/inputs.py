@@ -84,17 +84,24 @@ def check_inputs(recipe: Recipe, inputs: Inputs) -> None:
         RecipeError: the recipe needs a file that is not given, or a file is given that it does not use.
         DataError: the validation set shares an image or an origin with a training set, or one image enters twice.
     """
+    both = _needs_both(recipe)
+    reals = "it learns from real images" + " without their keypoints" * (recipe.real_images == "unlabelled")
+    synthetics = "it learns from " + ("synthetic images alone" if recipe.real_images == "none" else "both domains")
     needed = {
         "--adults": (recipe.pretrain and not inputs.adults, "it has a pre-stage"),
-        "--real": (not inputs.real and (_needs_both(recipe) or not inputs.synthetic), "it learns from real images"),
-        "--synthetic": (not inputs.synthetic and _needs_both(recipe), "it learns from both domains"),
-        "--init": (inputs.init is None and recipe.network is None, "it starts from given weights"),
+        "--real": (not inputs.real and recipe.real_images != "none" and (both or not inputs.synthetic), reals),
+        "--synthetic": (not inputs.synthetic and (both or recipe.real_images == "none"), synthetics),
+        "--init": (inputs.init is None and recipe.network is None, f"it starts from {recipe.starts_from or 'weights'}"),
     }
     for option, (missing, reason) in needed.items():
         if missing:
             raise RecipeError(f"recipe {recipe.name} needs {option}: {reason}")
     if inputs.adults and not recipe.pretrain:
         raise RecipeError(f"recipe {recipe.name} has no pre-stage and does not use --adults: leave it out")
+    if inputs.real and recipe.real_images == "none":
+        raise RecipeError(
+            f"recipe {recipe.name} learns from synthetic images alone and does not use --real: leave it out"
+        )
     for part in inputs.training:
         _warn_of_domain(part.option, part.domain, part.labelled)
     if inputs.validation is not None:
@@ -132,7 +139,9 @@ def fingerprints(inputs: Inputs, tick: Callable[[], None]) -> dict[str, Any]:
 
 
 def _needs_both(recipe: Recipe) -> bool:
-    return recipe.domain_weight > 0 or recipe.synthetic_share is not None
+    if recipe.real_images == "none":
+        return False
+    return recipe.domain_weight > 0 or recipe.synthetic_share is not None or recipe.real_images == "unlabelled"
 
 
 def _warn_of_domain(option: str, domain: Domain, labelled: LabelledSet) -> None:

@@ -18,11 +18,13 @@ class Journal:
     epoch: int = 0
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)  # of the steps that had such a number
     seconds: float = 0.0
     gradient_ratio: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None  # the line of the epoch whose weights are kept
+    ended: str | None = None  # why the run ended before its last epoch
     finished: bool = False
 
     @property
@@ -32,11 +34,12 @@ class Journal:
 
     def add(self, record: StepRecord) -> None:
         """Note one step."""
-        self.epoch, self.step = record.epoch, record.step + 1
+        self.epoch, self.step = record.epoch, self.step + 1
         for name in MEANS:
             value = getattr(record, name)
             if value is not None:
                 self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0) + 1
         self.seconds += record.seconds
         if record.gradient_ratio is not None:
             self.gradient_ratio = record.gradient_ratio
@@ -47,14 +50,15 @@ class Journal:
             "stage": record.stage,
             "epoch": record.epoch + 1,
             "steps": self.step,
-            **{name: self.sums[name] / self.step if name in self.sums else None for name in MEANS},
+            **{name: self.sums[name] / self.counts[name] if name in self.sums else None for name in MEANS},
             "gradient_ratio": self.gradient_ratio,
             "learning_rate": record.learning_rate,
             "validation": validation,
         }
         self.history.append(line)
         self.timings.append({"stage": record.stage, "epoch": record.epoch + 1, "seconds": round(self.seconds, 3)})
-        self.epoch, self.step, self.sums, self.seconds, self.gradient_ratio = record.epoch + 1, 0, {}, 0.0, None
+        self.epoch, self.step, self.sums, self.counts = record.epoch + 1, 0, {}, {}
+        self.seconds, self.gradient_ratio = 0.0, None
         return line
 
     def close_stage(self) -> None:

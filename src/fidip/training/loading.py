@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
+from fidip.annotations import Domain, LabelledImage
 from fidip.data.samples import ResidentSamples, load_samples
 from fidip.data.sampling import SMALLEST_BATCH
 from fidip.errors import DataError
@@ -54,15 +56,23 @@ def load_data(
 
 def _load(part: Part, recipe: Recipe, card: NetworkCard, tick: Callable[[], None]) -> ResidentSamples:
     labelled = part.labelled
+    hidden = recipe.real_images == "unlabelled" and part.domain is Domain.REAL and not part.adults
+    images = [_without_keypoints(image) for image in labelled.images] if hidden else labelled.images
     samples = load_samples(
-        labelled.images, labelled.paths, part.domain, (card.input_size, card.affine), recipe.augmentation.reach,
-        unlabelled=part.adults or recipe.unlabelled, progress=lambda _: tick(),
+        images, labelled.paths, part.domain, (card.input_size, card.affine), recipe.augmentation.reach,
+        unlabelled=part.adults or recipe.unlabelled or hidden, progress=lambda _: tick(),
     )  # fmt: skip
     if not len(samples):
         reasons = ", ".join(f"{count} with {reason}" for reason, count in samples.skipped.items())
         found = f"nobody can be used: {reasons}" if reasons else f"nobody in its {len(labelled.images)} images"
         raise DataError(labelled.file, "annotations", f"{found}; give people a box inside the image and keypoints")
     return samples
+
+
+def _without_keypoints(image: LabelledImage) -> LabelledImage:
+    """The image as if nobody had labelled it; boxes are kept."""
+    people = tuple(replace(person, keypoints=np.zeros_like(person.keypoints)) for person in image.people)
+    return replace(image, people=people)
 
 
 def _joined(parts: list[ResidentSamples], device: torch.device) -> ResidentSamples | None:

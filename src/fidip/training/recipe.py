@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from math import cos, isfinite, pi
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fidip.data.augment import Augmentation
 from fidip.data.sampling import SMALLEST_BATCH, Order
@@ -12,6 +12,11 @@ from fidip.errors import RecipeError
 from fidip.geometry import Size
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import DOMAIN_CLASSIFIERS
+from fidip.networks.published import PUBLISHED
+from fidip.training.published import Published
+
+Alternation = Literal["iteration", "epoch"]
+RealImages = Literal["labelled", "unlabelled", "none"]
 
 DECAY = 0.1
 """Factor of the learning rate at a milestone, in every published configuration."""
@@ -32,12 +37,13 @@ class Recipe:
 
     name: str
     source: str  # where the numbers come from
-    epochs: int
+    epochs: int  # of stages I and II
     batch_size: int
     learning_rate: float  # Adam's, of the pose network and of the classifier, each with an optimiser of its own
 
     # The network: built anew from a card, or given as weights, or either.
     network: NetworkCard | None = None  # built when no weights are given; None: weights are needed
+    starts_from: str | None = None  # a key of PUBLISHED, whose architecture given weights must have
     backbone: str | None = None  # what given weights must be of; None: any
     input_size: Size | None = None  # W, H; None: as the network's card says
     sigma: float | None = None  # of the heatmaps, in heatmap pixels; None: as the card says
@@ -53,6 +59,9 @@ class Recipe:
     domain_weight: float = 0.0  # λ; 0 with a classifier is the exact control: the same code and random stream
     domain_ramp: float = 0.0  # epochs over which λ grows linearly from 0
     pretrain: Pretrain | None = None
+    alternation: Alternation = "iteration"  # stages I and II take turns on every batch, or in passes over an epoch
+    stop_at_accuracy: float | None = None  # an epoch whose mean accuracy of stage I is no higher is the last one
+    real_images: RealImages = "labelled"  # "unlabelled": they teach the domain, their keypoints are not looked at
     synthetic_share: float | None = None  # of every batch; None: all samples shuffled together
     unlabelled: bool = False  # people without keypoints teach the domain
 
@@ -63,6 +72,8 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     save_every: int = 200  # steps between checkpoints within an epoch; one is written after every epoch anyway
+
+    published: Published | None = None  # the row of a table that it stands for, with all its numbers
 
     def validate(self) -> None:
         """Check the numbers against each other.
@@ -75,14 +86,18 @@ class Recipe:
             f"domain_weight {self.domain_weight:g} without a classifier": self.domain_weight and not self.classifier,
             "a pre-stage without a classifier": self.pretrain and not self.classifier,
             "unlabelled people without a classifier, who would teach nothing": self.unlabelled and not self.classifier,
+            "real_images 'unlabelled' without a classifier": self.real_images == "unlabelled" and not self.classifier,
+            "a synthetic_share without real images": self.synthetic_share and self.real_images == "none",
+            "alternation by epoch without a classifier": self.alternation == "epoch" and not self.classifier,
+            "stop_at_accuracy without a pre-stage: a classifier that has learnt nothing is at chance too": (
+                self.stop_at_accuracy is not None and not self.pretrain
+            ),
+            f"different backbones, {' and '.join(self._backbones())}": len(self._backbones()) > 1,
             "milestones and cosine together": self.milestones and self.cosine,
             f"milestones {self.milestones} that are not ascending epochs before the last ({self.epochs})": (
                 list(self.milestones) != sorted({m for m in self.milestones if 0 < m < self.epochs})
             ),
             "frozen_batchnorm_drifts with nothing frozen": self.frozen_batchnorm_drifts and not self.frozen,
-            f"a backbone {self.backbone} and a network card of {self.network.backbone if self.network else ''}": (
-                self.backbone and self.network and self.backbone != self.network.backbone
-            ),
         }
         for problem, present in contradictions.items():
             if present:
@@ -92,6 +107,7 @@ class Recipe:
         pretrain = self.pretrain or Pretrain(1, SMALLEST_BATCH)
         share, steps = self.synthetic_share, (self.steps_per_epoch, pretrain.steps_per_epoch)
         ranges = {
+            "starts_from": self.starts_from is None or self.starts_from in PUBLISHED,
             "epochs": min(self.epochs, pretrain.epochs) >= 1,
             "batch_size": min(self.batch_size, pretrain.batch_size) >= SMALLEST_BATCH,
             "learning_rate": isfinite(self.learning_rate) and self.learning_rate > 0,
@@ -100,14 +116,24 @@ class Recipe:
             "classifier": self.classifier is None or self.classifier in DOMAIN_CLASSIFIERS,
             "domain_weight": isfinite(self.domain_weight) and self.domain_weight >= 0,
             "domain_ramp": isfinite(self.domain_ramp) and self.domain_ramp >= 0,
+            "alternation": self.alternation in get_args(Alternation),
+            "stop_at_accuracy": self.stop_at_accuracy is None or 0 < self.stop_at_accuracy < 1,
+            "real_images": self.real_images in get_args(RealImages),
             "synthetic_share": share is None or 0 < share < 1,
             "sigma": self.sigma is None or (isfinite(self.sigma) and self.sigma > 0),
             "seed": self.seed >= 0,
             "save_every": self.save_every >= 1,
+            "augmentation": _can_vary(self.augmentation),
         }
         for name, right in ranges.items():
             if not right:
                 raise RecipeError(f"recipe {self.name}: {name}: {EXPECTED[name]}, found {getattr(self, name)!r:.80}")
+
+    def _backbones(self) -> list[str]:
+        """The backbones that are asked for, each once."""
+        named = PUBLISHED.get(self.starts_from or "")
+        asked = (self.network and self.network.backbone, named and named.backbone, self.backbone)
+        return list(dict.fromkeys(backbone for backbone in asked if backbone))
 
     def order(self) -> Order:
         """How stages I and II put infants in batches."""
@@ -135,7 +161,16 @@ class Recipe:
         return asdict(self)
 
 
+def _can_vary(a: Augmentation) -> bool:
+    shares = (
+        a.rotation_probability, a.flip_probability, a.half_body_probability, a.occlusion_probability, a.occlusion_size,
+        a.brightness, a.contrast, a.saturation,
+    )  # fmt: skip
+    return 0 <= a.scale < 1 and 0 <= a.rotation <= 180 and all(0 <= share <= 1 for share in shares)
+
+
 EXPECTED = {
+    "starts_from": "the name of a published network (docs/networks.md), or None",
     "epochs": "at least 1, in the pre-stage too",
     "batch_size": f"at least {SMALLEST_BATCH}, in the pre-stage too",
     "learning_rate": "a positive number",
@@ -144,8 +179,12 @@ EXPECTED = {
     "classifier": f"one of {', '.join(DOMAIN_CLASSIFIERS)}, or None",
     "domain_weight": "0 or more",
     "domain_ramp": "0 or more epochs",
+    "alternation": f"one of {', '.join(get_args(Alternation))}",
+    "stop_at_accuracy": "a share between 0 and 1, or None",
+    "real_images": f"one of {', '.join(get_args(RealImages))}",
     "synthetic_share": "a share between 0 and 1, or None to shuffle all together",
     "sigma": "a positive number of heatmap pixels, or None",
     "seed": "0 or more",
     "save_every": "at least 1 step",
+    "augmentation": "a scale from 0 to below 1, a rotation from 0 to 180 degrees, all others from 0 to 1",
 }

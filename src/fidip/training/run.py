@@ -22,13 +22,15 @@ import torch
 
 from fidip.errors import DataWarning, StorageError, WeightsError
 from fidip.files import new_folder, output_folder, sha256_of, write_json, write_text
+from fidip.networks.card import NetworkCard
 from fidip.networks.devices import find_device
 from fidip.networks.weights import save_pose_net, weights_sha256
 from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
-from fidip.training.events import EpochEnd, Loading, Plan, StagePlan, Watch
+from fidip.training.events import EpochEnd, Loading, Watch
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
 from fidip.training.journal import Journal
 from fidip.training.loading import load_data
+from fidip.training.planning import plan
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import ADAPT, Stage, lay_out, turns
@@ -50,6 +52,7 @@ class RunResult:
     weights: Path
     best: dict[str, Any]
     history: tuple[dict[str, Any], ...]
+    ended: str | None = None  # why before the recipe's last epoch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +110,7 @@ def train(
         if journal.started:
             restore(folder / CHECKPOINT, run.learners)
             _write_history(folder, journal)
-        watch(_plan(run, journal, data.skipped))
+        watch(plan(recipe, run.learners, stages, journal, data.skipped))
         return _go(run, journal)
 
 
@@ -115,7 +118,8 @@ def _go(run: _Run, journal: Journal) -> RunResult:
     for stage in run.stages[journal.stage :]:
         start = (journal.epoch, journal.step)
         feed = turns(stage, run.recipe, run.learners.pose_net.card, run.device, start)
-        for record in stage.learn(run.learners, feed):
+        records = stage.learn(run.learners, feed)
+        while not _at_chance(run.recipe, journal) and (record := next(records, None)) is not None:
             journal.add(record)
             run.watch(record)
             if journal.step == stage.steps:
@@ -123,11 +127,26 @@ def _go(run: _Run, journal: Journal) -> RunResult:
             elif journal.step % run.recipe.save_every == 0:
                 _save(run, journal)
         journal.close_stage()
+    journal.ended = _at_chance(run.recipe, journal)
     if run.validation is None:
         _keep(run, journal, journal.history[-1])
+    elif journal.ended and journal.best is not None:
+        _write_summary(run, journal, journal.best)
     journal.finished = True
     _save(run, journal)
     return _result(run.out, journal)
+
+
+def _at_chance(recipe: Recipe, journal: Journal) -> str | None:
+    """Why the run ends here: over the last epoch, stage I could hardly tell the domains apart."""
+    limit = recipe.stop_at_accuracy
+    if limit is None or journal.step or not journal.history or journal.history[-1]["stage"] != ADAPT:
+        return None
+    epoch, accuracy = journal.history[-1]["epoch"], journal.history[-1]["domain_accuracy"]
+    if accuracy is None or accuracy > limit or epoch == recipe.epochs:
+        return None
+    reason = f"the classifier's mean accuracy in stage I was {accuracy:.1%}, not above {limit:.1%}"
+    return f"ended after epoch {epoch} of {recipe.epochs}: {reason}"
 
 
 def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) -> None:
@@ -157,29 +176,42 @@ def _write_history(out: Path, journal: Journal) -> None:
 def _keep(run: _Run, journal: Journal, line: dict[str, Any]) -> None:
     """Write the weights as the run's result."""
     net = run.learners.pose_net
-    chosen = "the last epoch" if run.validation is None else "the best AP on the validation set"
-    facts = {"recipe": run.recipe.name, "seed": run.recipe.seed, "chosen": chosen, "figures": line}
-    card = replace(net.card, name=run.recipe.name, training={**facts, "data": run.identity["data"]})
-    previous, net.card = net.card, card
+    previous, net.card = net.card, _card(run, line)
     save_pose_net(net, run.out / BEST)
     net.card = previous
+    _write_summary(run, journal, line)
+    journal.best = line
+
+
+def _write_summary(run: _Run, journal: Journal, line: dict[str, Any]) -> None:
     summary = {
-        **facts,
+        **_facts(run, line),
+        "ended": journal.ended,
         "recipe": run.identity["recipe"],
         "init": run.identity["init"],
         "data": run.identity["data"],
-        "network": json.loads(card.to_json()),
+        "network": json.loads(_card(run, line).to_json()),
         "weights_sha256": sha256_of(run.out / BEST),
         "versions": versions(),
         "machine": machine(run.device),
     }
     write_json(run.out / SUMMARY, summary, indent=2)
-    journal.best = line
+
+
+def _facts(run: _Run, line: dict[str, Any]) -> dict[str, Any]:
+    chosen = "the last epoch" if run.validation is None else "the best AP on the validation set"
+    return {"recipe": run.recipe.name, "seed": run.recipe.seed, "chosen": chosen, "figures": line}
+
+
+def _card(run: _Run, line: dict[str, Any]) -> NetworkCard:
+    """The card of the weights that the epoch of this line left."""
+    training = {**_facts(run, line), "data": run.identity["data"]}
+    return replace(run.learners.pose_net.card, name=run.recipe.name, training=training)
 
 
 def _result(out: Path, journal: Journal) -> RunResult:
     assert journal.best is not None
-    return RunResult(out / BEST, journal.best, tuple(journal.history))
+    return RunResult(out / BEST, journal.best, tuple(journal.history), journal.ended)
 
 
 def _folder(out: Path, resume: bool) -> Path:
@@ -221,30 +253,6 @@ def _init(inputs: Inputs) -> dict[str, str] | None:
     if inputs.init is None:
         return None
     return {"name": Path(inputs.init).name, "sha256": weights_sha256(inputs.init)}
-
-
-def _plan(run: _Run, journal: Journal, skipped: dict[str, dict[str, int]]) -> Plan:
-    net, classifier = run.learners.pose_net, run.learners.classifier
-    stages = []
-    for stage in run.stages:
-        domains = stage.samples.domains
-        synthetic = int(domains.sum())
-        size = stage.order.batch_size
-        stages.append(StagePlan(stage.name, stage.epochs, stage.steps, size, len(domains) - synthetic, synthetic))
-    lengths = [stage.epochs * stage.steps for stage in stages]
-    under_way = journal.epoch * run.stages[journal.stage].steps + journal.step if journal.stage < len(stages) else 0
-    return Plan(
-        recipe=run.recipe,
-        stages=tuple(stages),
-        skipped=skipped,
-        network=net.card.backbone,
-        parameters=sum(p.numel() for p in net.parameters()),
-        learning=sum(p.numel() for p in net.parameters() if p.requires_grad),
-        classifier_parameters=sum(p.numel() for p in classifier.parameters()) if classifier else 0,
-        device=str(run.device),
-        done_steps=sum(lengths[: journal.stage]) + under_way,
-        total_steps=sum(lengths),
-    )
 
 
 def _lines(entries: Iterable[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from fidip.data.sampling import Order, epoch_batches, generator
 from fidip.networks.card import NetworkCard
 from fidip.skeleton import SKELETONS
 from fidip.training.recipe import Recipe
-from fidip.training.stages import Learners, StepRecord, Turn, adapt, pretrain_classifier
+from fidip.training.stages import Learners, StepRecord, Turn, adapt, adapt_by_epoch, pretrain_classifier
 
 PRETRAIN, ADAPT = "pretrain", "adapt"
 
@@ -25,10 +25,16 @@ class Stage:
     name: str
     number: int  # part of the seed of its randomness
     epochs: int
-    steps: int  # of an epoch
+    batches: int  # of an epoch
     samples: ResidentSamples
     order: Order
     learn: Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
+    passes: int = 1  # over the batches of an epoch
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch shows, counting each pass."""
+        return self.passes * self.batches
 
 
 def lay_out(recipe: Recipe, infants: ResidentSamples, adults: ResidentSamples | None) -> tuple[Stage, ...]:
@@ -40,9 +46,10 @@ def lay_out(recipe: Recipe, infants: ResidentSamples, adults: ResidentSamples | 
     stages = []
     if recipe.pretrain is not None and adults is not None:
         order, epochs = recipe.pretrain_order(), recipe.pretrain.epochs
-        stages.append(Stage(PRETRAIN, 0, epochs, _steps(adults, order), adults, order, pretrain_classifier))
-    order = recipe.order()
-    stages.append(Stage(ADAPT, 1, recipe.epochs, _steps(infants, order), infants, order, adapt))
+        stages.append(Stage(PRETRAIN, 0, epochs, _batches(adults, order), adults, order, pretrain_classifier))
+    order, by_epoch = recipe.order(), recipe.alternation == "epoch"
+    learn, passes = (adapt_by_epoch, 2) if by_epoch else (adapt, 1)
+    stages.append(Stage(ADAPT, 1, recipe.epochs, _batches(infants, order), infants, order, learn, passes))
     return tuple(stages)
 
 
@@ -51,20 +58,22 @@ def turns(
 ) -> Iterator[Turn]:
     """The batches of a stage from ``start`` = (epoch, step) on.
 
-    The n-th batch of an epoch depends on seed, stage, epoch and n only, so a run may stop anywhere and go on.
+    The n-th batch of an epoch depends on seed, stage, epoch and n only, so a run may stop anywhere and go on. A second
+    pass over an epoch shows the same batches again.
     """
     format = target_format(card)
     for epoch in range(start[0], stage.epochs):
         batches = epoch_batches(stage.samples.domains, stage.order, generator(recipe.seed, stage.number, epoch))
-        for step in range(start[1] if epoch == start[0] else 0, stage.steps):
+        for done in range(start[1] if epoch == start[0] else 0, stage.steps):
+            number, step = divmod(done, stage.batches)
             rng = generator(recipe.seed, stage.number, epoch, step)
             batch = make_batch(stage.samples, batches[step], format, recipe.augmentation, rng, device)
             if stage.name == PRETRAIN:  # before the schedule of stages I and II begins
                 yield Turn(stage.name, epoch, step, batch, recipe.learning_rate, 0.0)
             else:
-                rate = recipe.learning_rate_at(epoch, step, stage.steps)
-                weight = recipe.domain_weight_at(epoch, step, stage.steps)
-                yield Turn(stage.name, epoch, step, batch, rate, weight)
+                rate = recipe.learning_rate_at(epoch, step, stage.batches)
+                weight = recipe.domain_weight_at(epoch, step, stage.batches)
+                yield Turn(stage.name, epoch, step, batch, rate, weight, first_pass=number < stage.passes - 1)
 
 
 def target_format(card: NetworkCard) -> TargetFormat:
@@ -74,5 +83,5 @@ def target_format(card: NetworkCard) -> TargetFormat:
     )
 
 
-def _steps(samples: ResidentSamples, order: Order) -> int:
+def _batches(samples: ResidentSamples, order: Order) -> int:
     return len(epoch_batches(samples.domains, order, generator(0, 0, 0)))

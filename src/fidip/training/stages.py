@@ -1,8 +1,9 @@
 """The stages of FiDIP (paper §3), one function each, read from top to bottom.
 
-The pre-stage teaches the domain classifier on adults. Then, batch by batch on infants, stage I teaches the classifier
-to tell synthetic from real, and stage II teaches the pose network keypoints while it unlearns the domain. Each stage
-changes one network and leaves every tensor and buffer of the other as it was.
+The pre-stage teaches the domain classifier on adults. Then, in turns on infants, stage I teaches the classifier to tell
+synthetic from real, and stage II teaches the pose network keypoints while it unlearns the domain: batch by batch in
+``adapt``, as the published code does, or epoch by epoch in ``adapt_by_epoch``, as the paper's text may be read. Each
+stage changes one network and leaves every tensor and buffer of the other as it was.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Turn:
     batch: Batch
     learning_rate: float
     domain_weight: float  # λ
+    first_pass: bool = False  # stage I alone, before stage II has the epoch's batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,29 @@ def adapt(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
         told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
         # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
         posed, ratio = learn_pose(learners, heatmaps, features, turn)
+        ended = perf_counter()
+        yield _record(turn, ended - started, posed, told, accuracy, ratio)
+        started = perf_counter()
+
+
+def adapt_by_epoch(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+    """Stages I and II in turns of an epoch: every batch goes through stage I, then every batch through stage II.
+
+    In stage I the features are made from each batch's own statistics, as stage II makes them, and none is recorded.
+    """
+    started = perf_counter()
+    for turn in infants:
+        told = accuracy = posed = ratio = None
+        learners.pose_net.train()
+        if turn.first_pass:
+            # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
+            with torch.no_grad(), batch_statistics_unrecorded(learners.pose_net):
+                features = learners.pose_net(turn.batch.images).features
+            told, accuracy = learn_domain(learners, features, turn)
+        else:
+            # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
+            heatmaps, features = learners.pose_net(turn.batch.images)
+            posed, ratio = learn_pose(learners, heatmaps, features, turn)
         ended = perf_counter()
         yield _record(turn, ended - started, posed, told, accuracy, ratio)
         started = perf_counter()

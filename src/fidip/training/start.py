@@ -12,6 +12,7 @@ from fidip.errors import RecipeError
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import build_domain_classifier
 from fidip.networks.pose import PoseNet, build_pose_net
+from fidip.networks.published import PUBLISHED
 from fidip.networks.weights import load_pose_net
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
@@ -69,8 +70,9 @@ def _channels(net: PoseNet) -> int:
 
 def _check_architecture(recipe: Recipe, card: NetworkCard, init: Path | str) -> None:
     expected = {} if recipe.backbone is None else {"backbone": recipe.backbone}
-    if recipe.network is not None:
-        expected |= {name: getattr(recipe.network, name) for name in ARCHITECTURE}
+    named = recipe.network or PUBLISHED.get(recipe.starts_from or "")
+    if named is not None:
+        expected |= {name: getattr(named, name) for name in ARCHITECTURE}
     for name, value in expected.items():
         if getattr(card, name) != value:
             found = f"{init} has {name.replace('_', ' ')} {getattr(card, name)}"

@@ -1,8 +1,4 @@
-"""The experiments by name: the paper's, each number with its source, and the small ones behind the demo.
-
-Sources: *paper* is Huang et al., "Infant Pose Learning with Small Data" (arXiv 2010.06100 v1); *code* is what its
-authors published with it.
-"""
+"""Our own experiments: the paper's two methods by short names, and the small ones behind the demo."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from dataclasses import replace
 
 from fidip.data.augment import Augmentation
 from fidip.networks.card import NetworkCard
+from fidip.recipes import arxiv
 from fidip.training.recipe import Pretrain, Recipe
 
 VARIED = Augmentation(
@@ -22,21 +19,14 @@ VARIED = Augmentation(
 )
 """The published loaders vary geometry only; with few real images colours and occluders have to be varied too."""
 
-FIDIP = Recipe(
-    name="fidip",
-    source="paper §5.2 and Table 2, row j: 92.2 AP on 100 SyRIP images",
-    backbone="resnet-50",  # paper §5.2: Pose-ResNet-50 trained on COCO
-    input_size=(288, 384),  # paper §5.2
-    sigma=3.0,  # heatmap pixels; code, configuration of 384x288
-    epochs=80,  # paper §5.2, stages I and II
-    batch_size=85,  # paper §5.2
-    learning_rate=1e-3,  # paper §5.2, Adam; constant: the code's milestones lie behind the last epoch
-    classifier="flat",  # code: three layers on the flattened 2048x12x9 features
-    domain_weight=0.0005,  # paper §5.2, λ
-    pretrain=Pretrain(epochs=10, batch_size=128),  # paper §5.2
-    frozen=("res1", "res2", "res3"),  # paper §5.2: Res4 and Res5 are updated
-    augmentation=Augmentation(scale=0.3, rotation=40.0),  # code
+FIDIP = replace(arxiv.TABLE2_J, name="fidip")
+FINE_TUNE = replace(
+    arxiv.BY_NAME["table2-g"],
+    name="fine-tune",
+    source="paper §5.2, without domain adaptation; real images, synthetic ones or both",
 )
+DEFAULTS = (FIDIP, FINE_TUNE)
+"""The paper's two methods under names that say what they do."""
 
 ADULT_SMALL = Recipe(
     name="adult-small",
@@ -80,16 +70,4 @@ INFANT_SMALL = Recipe(
     ),
 )
 
-RECIPES: dict[str, Recipe] = {
-    "fidip": FIDIP,
-    "fine-tune": replace(
-        FIDIP,
-        name="fine-tune",
-        source="paper Table 2, row g: 91.8 AP; λ = 0",
-        classifier=None,  # with λ = 0 the network learns the same to the bit, and nothing else is asked of a classifier
-        domain_weight=0.0,
-        pretrain=None,
-    ),
-    "adult-small": ADULT_SMALL,
-    "infant-small": INFANT_SMALL,
-}
+SMALL = (ADULT_SMALL, INFANT_SMALL)
