@@ -15,7 +15,15 @@ PLAIN = Recipe(name="plain", source="tests", epochs=10, batch_size=8, learning_r
 CONTRADICTIONS = [
     (PLAIN, {"domain_weight": 0.1}, "domain_weight 0.1 without a classifier"),
     (PLAIN, {"pretrain": Pretrain(1, 8)}, "a pre-stage without a classifier"),
-    (PLAIN, {"unlabelled": True}, "without a classifier"),
+    (PLAIN, {"unlabelled": True}, "unlabelled people without a classifier, who teach method fine-tune nothing"),
+    (PLAIN, {"method": "fidip"}, "method fidip without a classifier"),
+    (PLAIN, {"method": "dann", "domain_weight": 0.1}, "method dann without a classifier"),
+    (PLAIN, {"method": "adabn", "domain_weight": 0.1}, "domain_weight 0.1"),
+    (PLAIN, {"domain_share": 0.1}, "domain_share with a method that has no weight"),
+    (RECIPE, {"domain_share": 0.1}, "domain_weight and domain_share together"),
+    (RECIPE, {"method": "mmd"}, "a classifier, which method mmd has no use for"),
+    (RECIPE, {"method": "fine-tune", "domain_weight": 0.0}, "a classifier, which method fine-tune has no use for"),
+    (RECIPE, {"method": "dann", "domain_ramp": 1.0}, "domain_ramp with method dann"),
     (PLAIN, {"milestones": (3,), "cosine": True}, "milestones and cosine"),
     (PLAIN, {"milestones": (40, 200)}, "before the last"),
     (PLAIN, {"milestones": (5, 3)}, "ascending"),
@@ -26,7 +34,7 @@ OUT_OF_RANGE = [
     {"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0.0}, {"learning_rate": math.nan}, {"steps_per_epoch": 0},
     {"warmup_steps": -1}, {"classifier": "best"}, {"domain_weight": -1.0}, {"domain_weight": math.inf},
     {"domain_ramp": -1.0}, {"synthetic_share": 1.0}, {"synthetic_share": 0.0}, {"sigma": 0.0}, {"seed": -1},
-    {"save_every": 0},
+    {"save_every": 0}, {"method": "magic"}, {"domain_share": -0.1}, {"domain_share": math.nan},
 ]  # fmt: skip
 
 
@@ -76,6 +84,28 @@ def test_the_domain_weight_is_constant_or_ramped() -> None:
     ramped = replace(constant, domain_ramp=2.0)
     weights = [ramped.domain_weight_at(epoch, step, 4) for epoch in range(3) for step in range(4)]
     assert weights == pytest.approx([min(0.5, 0.5 * n / 8) for n in range(12)])
+
+
+def test_a_share_is_ramped_like_a_weight() -> None:
+    recipe = replace(RECIPE, domain_weight=0.0, domain_share=0.2, domain_ramp=1.0)
+    recipe.validate()
+    weights = [recipe.domain_weight_at(epoch, step, 2) for epoch in range(2) for step in range(2)]
+    assert weights == pytest.approx([0.0, 0.1, 0.2, 0.2])
+
+
+def test_the_ramp_of_dann_is_the_published_one() -> None:
+    """2 / (1 + exp(−10 p)) − 1 is tanh(5 p)."""
+    recipe = replace(RECIPE, method="dann", domain_weight=0.5, epochs=4)
+    recipe.validate()
+    weights = [recipe.domain_weight_at(epoch, step, 3) for epoch in range(4) for step in range(3)]
+    assert weights == pytest.approx([0.5 * math.tanh(5 * n / 12) for n in range(12)])
+    assert weights[0] == 0.0
+
+
+def test_the_method_follows_from_the_classifier_unless_it_is_told() -> None:
+    assert PLAIN.learning == "fine-tune"
+    assert RECIPE.learning == "fidip"
+    assert replace(PLAIN, method="mmd").learning == "mmd"
 
 
 def test_a_recipe_is_json() -> None:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from fidip.training.events import Event, Plan
+    from fidip.training.recipe import Recipe
 
 Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
 
@@ -28,6 +29,7 @@ def train(
     device: Literal["cpu", "cuda", "mps"] = "cpu",
     seed: int | None = None,
     epochs: int | None = None,
+    domain_share: float | None = None,
     resume: bool = False,
 ) -> None:
     """Train a pose network by a recipe; `fidip recipes` lists them.
@@ -47,6 +49,7 @@ def train(
         device: Where to compute.
         seed: Seed, instead of the recipe's.
         epochs: Number of epochs, instead of the recipe's.
+        domain_share: Weight of the method's second loss as a share of the pose gradient, instead of the recipe's λ.
         resume: Go on from the checkpoint in the folder.
     """
     import difflib
@@ -66,6 +69,8 @@ def train(
         seed=chosen.seed if seed is None else seed,
         epochs=chosen.epochs if epochs is None else epochs,
     )
+    if domain_share is not None:
+        chosen = replace(chosen, domain_share=domain_share, domain_weight=0.0)
 
     def read(file: Path | None) -> LabelledSet | None:
         return None if file is None else LabelledSet.read(file, images)
@@ -108,13 +113,16 @@ class _Watcher:
 
 
 def _schedule(plan: Plan) -> str:
+    from fidip.training.adaptation import WEIGHED
+
     recipe = plan.recipe
     frozen = f", {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""
     lines = [f"{recipe.name} (seed {recipe.seed}) on {plan.device}: {recipe.source}"]
     lines += [f"  {plan.network}: {plan.learning:,} of {plan.parameters:,} parameters learn{frozen}"]
     if recipe.classifier:
         size = f"{plan.classifier_parameters:,} parameters"
-        lines += [f"  domain classifier, {recipe.classifier}: {size}, weight {recipe.domain_weight:g}"]
+        lines += [f"  domain classifier, {recipe.classifier}: {size}"]
+    lines += [f"  method {recipe.learning}{_weight(recipe, recipe.learning in WEIGHED)}"]
     for stage in plan.stages:
         people = f"{stage.real} real and {stage.synthetic} synthetic people"
         epochs = f"{stage.epochs} epoch" + "s" * (stage.epochs != 1)
@@ -126,6 +134,12 @@ def _schedule(plan: Plan) -> str:
     if plan.done_steps:
         lines.append(f"  resumed after {plan.done_steps} of {plan.total_steps} steps")
     return "\n".join(lines)
+
+
+def _weight(recipe: Recipe, weighed: bool) -> str:
+    if recipe.domain_share is not None:
+        return f", {recipe.domain_share:g} of the pose gradient"
+    return f", weight {recipe.domain_weight:g}" if weighed else ""
 
 
 def _line(line: dict[str, Any]) -> str:
@@ -143,5 +157,6 @@ SHOWN = {
     "pose_loss": "pose loss",
     "domain_loss": "domain loss",
     "domain_accuracy": "domain accuracy",
+    "domain_weight": "weight",
     "gradient_ratio": "gradient ratio",
 }

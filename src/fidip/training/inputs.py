@@ -14,6 +14,7 @@ from fidip.coco import image_paths, read_coco
 from fidip.errors import DataError, DataWarning, RecipeError
 from fidip.files import sha256_of
 from fidip.skeleton import COCO_17, Skeleton
+from fidip.training.adaptation import ALIGNING
 from fidip.training.recipe import Recipe
 
 
@@ -132,7 +133,8 @@ def fingerprints(inputs: Inputs, tick: Callable[[], None]) -> dict[str, Any]:
 
 
 def _needs_both(recipe: Recipe) -> bool:
-    return recipe.domain_weight > 0 or recipe.synthetic_share is not None
+    weight = recipe.domain_weight or recipe.domain_share
+    return bool(weight and recipe.learning in ALIGNING) or recipe.synthetic_share is not None
 
 
 def _warn_of_domain(option: str, domain: Domain, labelled: LabelledSet) -> None:

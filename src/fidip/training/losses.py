@@ -1,10 +1,13 @@
-"""The two losses of the paper."""
+"""The two losses of the paper, and a discrepancy that needs no classifier."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Of the kernels of the discrepancy, in median squared distances: powers of 2, as Long et al. (2015) take them."""
 
 
 def heatmap_loss(
@@ -32,3 +35,23 @@ def domain_loss(logits: Tensor, synthetic: Tensor) -> Tensor:  # (B,), (B,) -> (
 def domain_accuracy(logits: Tensor, synthetic: Tensor) -> Tensor:  # (B,), (B,) -> ()
     """Share of samples on the right side of the classifier; below a half it oscillates, which is no success."""
     return ((logits > 0) == (synthetic > 0.5)).to(torch.float32).mean()
+
+
+def discrepancy(real: Tensor, synthetic: Tensor) -> Tensor:  # (M, C), (N, C) -> ()
+    """The squared maximum mean discrepancy of two samples of features, with a sum of Gaussian kernels.
+
+        MMD² = mean k(r_i, r_j) + mean k(s_i, s_j) − 2 mean k(r_i, s_j),   k(a, b) = mean over u of exp(−‖a−b‖² / (u d))
+
+    where d is the median of the squared distances between different members of both samples together, taken as a
+    constant, and u goes through ``BANDWIDTHS``. It is never negative (the biased estimate of Gretton et al. 2012), and
+    0 if a sample is empty.
+    """
+    count = len(real)
+    both = torch.cat([real, synthetic])
+    if not 0 < count < len(both):
+        return 0 * both.sum()
+    squares = (both[:, None] - both[None]).square().sum(dim=2)  # (M + N, M + N)
+    rows, columns = torch.triu_indices(len(both), len(both), offset=1, device=both.device)
+    scale = squares.detach()[rows, columns].median().clamp_min(torch.finfo(squares.dtype).tiny)
+    kernel = torch.stack([torch.exp(-squares / (u * scale)) for u in BANDWIDTHS]).mean(dim=0)
+    return kernel[:count, :count].mean() + kernel[count:, count:].mean() - 2 * kernel[:count, count:].mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from math import cos, isfinite, pi
+from math import cos, exp, isfinite, pi
 from typing import Any
 
 from fidip.data.augment import Augmentation
@@ -12,6 +12,7 @@ from fidip.errors import RecipeError
 from fidip.geometry import Size
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import DOMAIN_CLASSIFIERS
+from fidip.training.adaptation import JUDGED, METHODS, WEIGHED, Method
 
 DECAY = 0.1
 """Factor of the learning rate at a milestone, in every published configuration."""
@@ -49,12 +50,14 @@ class Recipe:
     warmup_steps: int = 0  # over which the learning rate grows linearly from nothing
 
     # The domains (paper §3).
-    classifier: str | None = None  # a key of DOMAIN_CLASSIFIERS; None: supervised training, no stage I
+    method: Method | None = None  # a key of METHODS; None: fidip with a classifier, else fine-tune
+    classifier: str | None = None  # a key of DOMAIN_CLASSIFIERS; None: no stage I
     domain_weight: float = 0.0  # λ; 0 with a classifier is the exact control: the same code and random stream
-    domain_ramp: float = 0.0  # epochs over which λ grows linearly from 0
+    domain_share: float | None = None  # λ as a share of the pose gradient at the features, in place of domain_weight
+    domain_ramp: float = 0.0  # epochs over which λ or the share grows linearly from 0; dann's grows as published
     pretrain: Pretrain | None = None
     synthetic_share: float | None = None  # of every batch; None: all samples shuffled together
-    unlabelled: bool = False  # people without keypoints teach the domain
+    unlabelled: bool = False  # people without keypoints are kept, for what a method learns without labels
 
     # What stands still: names of the backbone's stages (the paper's Res1 to Res5).
     frozen: tuple[str, ...] = ()
@@ -71,10 +74,8 @@ class Recipe:
             RecipeError: a number is out of range, or two settings contradict each other.
         """
         self._check_ranges()
-        contradictions = {
-            f"domain_weight {self.domain_weight:g} without a classifier": self.domain_weight and not self.classifier,
+        contradictions = self._contradictions_of_the_method() | {
             "a pre-stage without a classifier": self.pretrain and not self.classifier,
-            "unlabelled people without a classifier, who would teach nothing": self.unlabelled and not self.classifier,
             "milestones and cosine together": self.milestones and self.cosine,
             f"milestones {self.milestones} that are not ascending epochs before the last ({self.epochs})": (
                 list(self.milestones) != sorted({m for m in self.milestones if 0 < m < self.epochs})
@@ -88,6 +89,23 @@ class Recipe:
             if present:
                 raise RecipeError(f"recipe {self.name}: {problem}; change one of them")
 
+    def _contradictions_of_the_method(self) -> dict[str, Any]:
+        method, weight, share = self.learning, self.domain_weight, self.domain_share
+        unweighed = method not in WEIGHED
+        return {
+            f"method {method} without a classifier": method in JUDGED and not self.classifier,
+            f"a classifier, which method {method} has no use for": self.classifier and method not in JUDGED,
+            f"domain_weight {weight:g} without a classifier, or another method that has such a weight": (
+                weight and unweighed
+            ),
+            "domain_share with a method that has no weight": share is not None and unweighed,
+            "domain_weight and domain_share together": weight and share is not None,
+            f"domain_ramp with method {method}, whose ramp is the published one": self.domain_ramp and method == "dann",
+            f"unlabelled people without a classifier, who teach method {method} nothing": (
+                self.unlabelled and method == "fine-tune"
+            ),
+        }
+
     def _check_ranges(self) -> None:
         pretrain = self.pretrain or Pretrain(1, SMALLEST_BATCH)
         share, steps = self.synthetic_share, (self.steps_per_epoch, pretrain.steps_per_epoch)
@@ -99,6 +117,8 @@ class Recipe:
             "warmup_steps": self.warmup_steps >= 0,
             "classifier": self.classifier is None or self.classifier in DOMAIN_CLASSIFIERS,
             "domain_weight": isfinite(self.domain_weight) and self.domain_weight >= 0,
+            "method": self.method is None or self.method in METHODS,
+            "domain_share": self.domain_share is None or (isfinite(self.domain_share) and self.domain_share >= 0),
             "domain_ramp": isfinite(self.domain_ramp) and self.domain_ramp >= 0,
             "synthetic_share": share is None or 0 < share < 1,
             "sigma": self.sigma is None or (isfinite(self.sigma) and self.sigma > 0),
@@ -126,9 +146,21 @@ class Recipe:
             rate *= (1 + cos(pi * done / (self.epochs * steps))) / 2
         return rate * min(1.0, (done + 1) / (self.warmup_steps + 1))
 
+    @property
+    def learning(self) -> Method:
+        """The method, told or not."""
+        return self.method or ("fidip" if self.classifier else "fine-tune")
+
     def domain_weight_at(self, epoch: int, step: int, steps: int) -> float:
-        """λ at a step of stage II."""
-        return self.domain_weight * min(1.0, (epoch + step / steps) / self.domain_ramp if self.domain_ramp else 1.0)
+        """λ at a step of stage II, or the share of the pose gradient where the recipe gives that.
+
+        The ramp of DANN (Ganin and Lempitsky 2015) is 2 / (1 + exp(−10 p)) − 1 with the progress p from 0 to 1.
+        """
+        full = self.domain_weight if self.domain_share is None else self.domain_share
+        done = epoch + step / steps
+        if self.learning == "dann":
+            return full * (2 / (1 + exp(-10 * done / self.epochs)) - 1)
+        return full * min(1.0, done / self.domain_ramp if self.domain_ramp else 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe in the types of JSON."""
@@ -144,6 +176,8 @@ EXPECTED = {
     "classifier": f"one of {', '.join(DOMAIN_CLASSIFIERS)}, or None",
     "domain_weight": "0 or more",
     "domain_ramp": "0 or more epochs",
+    "domain_share": "0 or more of the pose gradient, or None",
+    "method": f"one of {', '.join(METHODS)}, or None",
     "synthetic_share": "a share between 0 and 1, or None to shuffle all together",
     "sigma": "a positive number of heatmap pixels, or None",
     "seed": "0 or more",

@@ -23,12 +23,14 @@ import torch
 from fidip.errors import DataWarning, StorageError, WeightsError
 from fidip.files import new_folder, output_folder, sha256_of, write_json, write_text
 from fidip.networks.devices import find_device
+from fidip.networks.pose import PoseNet
 from fidip.networks.weights import save_pose_net, weights_sha256
 from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
 from fidip.training.events import EpochEnd, Loading, Plan, StagePlan, Watch
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
 from fidip.training.journal import Journal
 from fidip.training.loading import load_data
+from fidip.training.outcome import outcome
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import ADAPT, Stage, lay_out, turns
@@ -124,7 +126,7 @@ def _go(run: _Run, journal: Journal) -> RunResult:
                 _save(run, journal)
         journal.close_stage()
     if run.validation is None:
-        _keep(run, journal, journal.history[-1])
+        _keep(run, journal, journal.history[-1], _outcome(run))
     journal.finished = True
     _save(run, journal)
     return _result(run.out, journal)
@@ -132,11 +134,11 @@ def _go(run: _Run, journal: Journal) -> RunResult:
 
 def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) -> None:
     """Validate, keep the weights if they are the best, write the history and a checkpoint."""
-    judged = run.validation is not None and stage.name == ADAPT
-    figures = validate(run.learners.pose_net, run.validation, run.device) if judged and run.validation else None
+    net = _outcome(run) if run.validation is not None and stage.name == ADAPT else None
+    figures = validate(net, run.validation, run.device) if net is not None and run.validation else None
     line = journal.close_epoch(record, figures)
-    if figures is not None and journal.better(line):
-        _keep(run, journal, line)
+    if net is not None and journal.better(line):
+        _keep(run, journal, line, net)
     _save(run, journal)
     run.watch(EpochEnd(line))
 
@@ -154,9 +156,12 @@ def _write_history(out: Path, journal: Journal) -> None:
     write_text(out / TIMINGS, _lines(journal.timings))
 
 
-def _keep(run: _Run, journal: Journal, line: dict[str, Any]) -> None:
+def _outcome(run: _Run) -> PoseNet:
+    return outcome(run.recipe, run.learners, run.stages[-1].samples, run.device)
+
+
+def _keep(run: _Run, journal: Journal, line: dict[str, Any], net: PoseNet) -> None:
     """Write the weights as the run's result."""
-    net = run.learners.pose_net
     chosen = "the last epoch" if run.validation is None else "the best AP on the validation set"
     facts = {"recipe": run.recipe.name, "seed": run.recipe.seed, "chosen": chosen, "figures": line}
     card = replace(net.card, name=run.recipe.name, training={**facts, "data": run.identity["data"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +12,9 @@ from fidip.data.samples import ResidentSamples
 from fidip.data.sampling import Order, epoch_batches, generator
 from fidip.networks.card import NetworkCard
 from fidip.skeleton import SKELETONS
+from fidip.training.adaptation import METHODS, Learn
 from fidip.training.recipe import Recipe
-from fidip.training.stages import Learners, StepRecord, Turn, adapt, pretrain_classifier
+from fidip.training.stages import Turn, pretrain_classifier
 
 PRETRAIN, ADAPT = "pretrain", "adapt"
 
@@ -28,7 +29,7 @@ class Stage:
     steps: int  # of an epoch
     samples: ResidentSamples
     order: Order
-    learn: Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
+    learn: Learn
 
 
 def lay_out(recipe: Recipe, infants: ResidentSamples, adults: ResidentSamples | None) -> tuple[Stage, ...]:
@@ -42,7 +43,8 @@ def lay_out(recipe: Recipe, infants: ResidentSamples, adults: ResidentSamples | 
         order, epochs = recipe.pretrain_order(), recipe.pretrain.epochs
         stages.append(Stage(PRETRAIN, 0, epochs, _steps(adults, order), adults, order, pretrain_classifier))
     order = recipe.order()
-    stages.append(Stage(ADAPT, 1, recipe.epochs, _steps(infants, order), infants, order, adapt))
+    learn = METHODS[recipe.learning]
+    stages.append(Stage(ADAPT, 1, recipe.epochs, _steps(infants, order), infants, order, learn))
     return tuple(stages)
 
 

@@ -13,6 +13,7 @@ from fidip.networks.card import NetworkCard
 from fidip.networks.domain import build_domain_classifier
 from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.weights import load_pose_net
+from fidip.training.balance import Balance
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
 
@@ -54,12 +55,14 @@ def start_learners(recipe: Recipe, net: PoseNet, device: torch.device) -> Learne
     if device.type == "cpu" and _channels(net) >= NARROWEST:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth to a third less time
     pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
+    balance = None if recipe.domain_share is None else Balance()
     if recipe.classifier is None:
-        return Learners(net, pose_optimizer)
+        return Learners(net, pose_optimizer, balance=balance)
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     classifier = build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
     classifier = classifier.to(device)
-    return Learners(net, pose_optimizer, classifier, torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate))
+    domain_optimizer = torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate)
+    return Learners(net, pose_optimizer, classifier, domain_optimizer, balance)
 
 
 def _channels(net: PoseNet) -> int:

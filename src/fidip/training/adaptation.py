@@ -1,0 +1,97 @@
+"""The menu of adaptation: one function a method, each from learners and batches to records, on the same budget.
+
+Every method has one pass of the pose network a batch and one step down
+
+    L_pose + λ L_term
+
+whose second term sees no label of the real domain; they differ in the term. With λ = 0 each leaves the pose network as
+supervised training on the same batches would, to the bit: that is its control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
+from typing import Literal
+
+from fidip.networks.domain import reverse_gradient
+from fidip.training.losses import discrepancy, domain_accuracy, domain_loss, heatmap_loss
+from fidip.training.stages import Learners, StepRecord, Turn, adapt, checked, record_of, step, step_together, weigh
+
+Method = Literal["fine-tune", "fidip", "dann", "mmd", "adabn"]
+
+Learn = Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
+
+
+def dann(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+    """Domain-adversarial training (Ganin and Lempitsky 2015): classifier and pose network learn in one step.
+
+    One pass through the classifier serves both: it goes down L_domain, and the gradient that it hands to the features
+    is reversed. In FiDIP the classifier learns first, and judges anew before the pose network learns.
+    """
+    assert learners.classifier is not None
+    assert learners.domain_optimizer is not None
+    started = perf_counter()
+    for turn in infants:
+        batch = turn.batch
+        learners.pose_net.train()
+        heatmaps, features = learners.pose_net(batch.images)
+        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+        posed = checked(pose, "the pose loss", turn)
+        logits = learners.classifier.train()(reverse_gradient(features, 1.0))
+        confusion = domain_loss(logits, batch.synthetic)
+        told = checked(confusion, "the domain loss", turn)
+        weight, ratio = weigh(learners, turn, pose, confusion, features)
+        losses = ((learners.pose_optimizer, pose + weight * confusion), (learners.domain_optimizer, confusion))
+        step_together(losses, turn.learning_rate)
+        accuracy = float(domain_accuracy(logits, batch.synthetic))
+        ended = perf_counter()
+        yield record_of(
+            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
+            domain_weight=weight,
+        )  # fmt: skip
+        started = perf_counter()
+
+
+def mmd(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+    """The real and the synthetic features of a batch are drawn together by their maximum mean discrepancy.
+
+    After Long et al. (2015), on the averages of the features over the image, which the pooled classifier looks at too.
+    There is no second network and no game. ``domain_loss`` in the records is the discrepancy.
+    """
+    started = perf_counter()
+    for turn in infants:
+        batch = turn.batch
+        learners.pose_net.train()
+        heatmaps, features = learners.pose_net(batch.images)
+        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+        posed = checked(pose, "the pose loss", turn)
+        pooled, synthetic = features.mean(dim=(2, 3)), batch.synthetic > 0.5
+        apart = discrepancy(pooled[~synthetic], pooled[synthetic])
+        told = checked(apart, "the discrepancy", turn)
+        weight, ratio = weigh(learners, turn, pose, apart, features)
+        step(learners.pose_optimizer, pose + weight * apart, turn.learning_rate)
+        ended = perf_counter()
+        yield record_of(
+            turn, ended - started, pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight
+        )
+        started = perf_counter()
+
+
+METHODS: dict[Method, Learn] = {
+    "fine-tune": adapt,  # without a classifier nothing but the pose is learnt
+    "fidip": adapt,
+    "dann": dann,
+    "mmd": mmd,
+    "adabn": adapt,  # learns as fine-tuning does; what it leaves is made by ``outcome.restated``
+}
+"""From a recipe's method to what learns."""
+
+JUDGED: frozenset[Method] = frozenset({"fidip", "dann"})
+"""Who needs a domain classifier."""
+
+WEIGHED: frozenset[Method] = frozenset({"fidip", "dann", "mmd"})
+"""Who has a second term, and so a weight."""
+
+ALIGNING: frozenset[Method] = frozenset({"fidip", "dann", "mmd"})
+"""Whose second term compares the domains, and so needs both."""

@@ -1,0 +1,130 @@
+"""The methods of the menu: each against its control, and each step against autograd by hand."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fidip.errors import TrainingError
+from fidip.networks.domain import DomainClassifier
+from fidip.training.adaptation import ALIGNING, JUDGED, METHODS, WEIGHED
+from fidip.training.balance import Balance
+from fidip.training.losses import discrepancy, domain_loss, heatmap_loss
+from learners import RATE, WEIGHT, bits, changed, learners, turns
+
+METHODS_WITH_A_WEIGHT = sorted(WEIGHED)
+
+
+def start(method, **changes):
+    return replace(learners(classifier=method in JUDGED), **changes)
+
+
+def test_the_sets_of_methods_agree_with_the_menu() -> None:
+    assert METHODS.keys() >= WEIGHED >= ALIGNING
+    assert WEIGHED >= JUDGED
+
+
+@pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
+def test_weight_zero_is_supervised_training_to_the_bit(method) -> None:
+    control, plain = start(method), learners(classifier=False)
+    records = list(METHODS[method](control, turns(3, weight=0.0)))
+    list(METHODS["fine-tune"](plain, turns(3, weight=0.0)))
+    assert changed(control.pose_net, bits(plain.pose_net)) == set()
+    assert [record.domain_weight for record in records] == [0.0] * 3
+    assert records[0].gradient_ratio == 0
+
+
+@pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
+def test_a_share_of_zero_is_supervised_training_to_the_bit(method) -> None:
+    control, plain = start(method, balance=Balance()), learners(classifier=False)
+    list(METHODS[method](control, turns(3, weight=0.0)))
+    list(METHODS["fine-tune"](plain, turns(3, weight=0.0)))
+    assert changed(control.pose_net, bits(plain.pose_net)) == set()
+
+
+@pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
+def test_a_weight_changes_the_pose_network(method) -> None:
+    weighed, plain = start(method), learners(classifier=False)
+    list(METHODS[method](weighed, turns(3, weight=1.0)))
+    list(METHODS["fine-tune"](plain, turns(3)))
+    assert changed(weighed.pose_net, bits(plain.pose_net))
+
+
+@pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
+def test_a_share_becomes_the_weight_that_has_it(method) -> None:
+    """On the first step, and the smoothed one after it: the ratio stays near the share where λ alone would drift."""
+    ours = start(method, balance=Balance())
+    records = list(METHODS[method](ours, turns(4, weight=0.2)))
+    assert records[0].gradient_ratio == pytest.approx(0.2, rel=1e-5)
+    fixed = start(method)
+    (told,) = METHODS[method](fixed, turns(1, weight=records[0].domain_weight))
+    assert told.gradient_ratio == pytest.approx(0.2, rel=1e-4)
+    assert all(record.gradient_ratio is not None for record in records)
+
+
+@pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
+@pytest.mark.parametrize("field", ["images", "heatmaps"])
+def test_a_loss_that_is_not_finite_names_the_batch(method, field) -> None:
+    (bad,) = turns(1)
+    tensor = getattr(bad.batch, field).clone()
+    tensor.view(-1)[0] = float("nan")
+    bad = replace(bad, batch=replace(bad.batch, **{field: tensor, "weights": torch.ones(4, 17)}))
+    ours = start(method)
+    before = {name: p.detach().clone() for name, p in ours.pose_net.named_parameters()}
+    with pytest.raises(TrainingError, match=r"is nan in stage adapt, epoch 1, step 1, on 0\.png, 1\.png"):
+        list(METHODS[method](ours, [bad]))
+    assert all(torch.equal(p, before[name]) for name, p in ours.pose_net.named_parameters())
+
+
+def test_dann_is_one_step_down_the_reversed_sum() -> None:
+    """Against L_pose − λ L_domain for the pose network and L_domain for the classifier, from one pass through both."""
+    ours, theirs = learners(torch.float64), learners(torch.float64)
+    list(METHODS["dann"](ours, turns(4, 0.5, torch.float64)))
+    for turn in turns(4, 0.5, torch.float64):
+        output = theirs.pose_net.train()(turn.batch.images)
+        told = domain_loss(theirs.classifier.train()(output.features), turn.batch.synthetic)
+        pose = heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights)
+        net, judge = list(theirs.pose_net.parameters()), list(theirs.classifier.parameters())
+        of_net = torch.autograd.grad(pose - 0.5 * told, net, retain_graph=True)
+        of_judge = torch.autograd.grad(told, judge)
+        for optimizer, parameters, gradients in (
+            (theirs.pose_optimizer, net, of_net), (theirs.domain_optimizer, judge, of_judge)
+        ):  # fmt: skip
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            optimizer.param_groups[0]["lr"] = RATE
+            optimizer.step()
+    for a, b in ((ours.pose_net, theirs.pose_net), (ours.classifier, theirs.classifier)):
+        for name, tensor in a.state_dict().items():
+            assert torch.allclose(tensor, b.state_dict()[name], rtol=1e-9, atol=1e-12), name
+
+
+def test_dann_records_the_classifiers_statistics_once_a_batch() -> None:
+    ours = learners()
+    list(METHODS["dann"](ours, turns(3)))
+    (norm,) = (m for m in ours.classifier.modules() if isinstance(m, torch.nn.BatchNorm1d))
+    assert isinstance(ours.classifier, DomainClassifier)
+    assert int(norm.num_batches_tracked) == 3
+
+
+def test_mmd_is_recorded_as_it_is_of_the_pooled_features() -> None:
+    ours, copied = learners(classifier=False), learners(classifier=False)
+    (record,) = METHODS["mmd"](ours, turns(1))
+    turn = turns(1)[0]
+    output = copied.pose_net.train()(turn.batch.images)
+    real = turn.batch.synthetic == 0
+    pooled = output.features.flatten(2).mean(dim=2)
+    apart = discrepancy(pooled[real], pooled[~real])
+    assert record.domain_loss == pytest.approx(apart.item(), rel=1e-5)
+    pose = heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights)
+    norms = [torch.autograd.grad(loss, output.features, retain_graph=True)[0].norm() for loss in (apart, pose)]
+    assert record.gradient_ratio == pytest.approx(float(WEIGHT * norms[0] / norms[1]), rel=1e-4)
+    assert record.domain_accuracy is None
+
+
+def test_there_is_one_pass_of_the_pose_network_a_batch() -> None:
+    for method in METHODS_WITH_A_WEIGHT:
+        ours, passes = start(method), []
+        ours.pose_net.register_forward_hook(lambda *_, passes=passes: passes.append(1))
+        list(METHODS[method](ours, turns(3)))
+        assert len(passes) == 3
