@@ -5,18 +5,34 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fidip.data.views import View
 from fidip.errors import TrainingError
 from fidip.networks.domain import DomainClassifier
 from fidip.training.adaptation import ALIGNING, JUDGED, METHODS, WEIGHED
 from fidip.training.balance import Balance
 from fidip.training.losses import discrepancy, domain_loss, heatmap_loss
+from fidip.training.teacher import MeanTeacher, Teacher
 from learners import RATE, WEIGHT, bits, changed, learners, turns
 
 METHODS_WITH_A_WEIGHT = sorted(WEIGHED)
+SURE = MeanTeacher(confidence=0.0)
 
 
 def start(method, **changes):
-    return replace(learners(classifier=method in JUDGED), **changes)
+    ours = replace(learners(classifier=method in JUDGED), **changes)
+    return replace(ours, teacher=Teacher(ours.pose_net, SURE)) if method == "mean-teacher" else ours
+
+
+def seen(count, weight=WEIGHT):
+    """Turns whose first two people have no labels, and a plain view of them."""
+    straight = torch.eye(2, 3).repeat(2, 1, 1)
+    made = []
+    for turn in turns(count, weight):
+        weights = turn.batch.weights.clone()
+        weights[:2] = 0
+        view = View(torch.arange(2), turn.batch.images[:2] * 0.9, straight, torch.tensor([False, True]))
+        made.append(replace(turn, batch=replace(turn.batch, weights=weights), view=view))
+    return made
 
 
 def test_the_sets_of_methods_agree_with_the_menu() -> None:
@@ -27,8 +43,8 @@ def test_the_sets_of_methods_agree_with_the_menu() -> None:
 @pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
 def test_weight_zero_is_supervised_training_to_the_bit(method) -> None:
     control, plain = start(method), learners(classifier=False)
-    records = list(METHODS[method](control, turns(3, weight=0.0)))
-    list(METHODS["fine-tune"](plain, turns(3, weight=0.0)))
+    records = list(METHODS[method](control, seen(3, weight=0.0)))
+    list(METHODS["fine-tune"](plain, seen(3, weight=0.0)))
     assert changed(control.pose_net, bits(plain.pose_net)) == set()
     assert [record.domain_weight for record in records] == [0.0] * 3
     assert records[0].gradient_ratio == 0
@@ -37,16 +53,16 @@ def test_weight_zero_is_supervised_training_to_the_bit(method) -> None:
 @pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
 def test_a_share_of_zero_is_supervised_training_to_the_bit(method) -> None:
     control, plain = start(method, balance=Balance()), learners(classifier=False)
-    list(METHODS[method](control, turns(3, weight=0.0)))
-    list(METHODS["fine-tune"](plain, turns(3, weight=0.0)))
+    list(METHODS[method](control, seen(3, weight=0.0)))
+    list(METHODS["fine-tune"](plain, seen(3, weight=0.0)))
     assert changed(control.pose_net, bits(plain.pose_net)) == set()
 
 
 @pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
 def test_a_weight_changes_the_pose_network(method) -> None:
     weighed, plain = start(method), learners(classifier=False)
-    list(METHODS[method](weighed, turns(3, weight=1.0)))
-    list(METHODS["fine-tune"](plain, turns(3)))
+    list(METHODS[method](weighed, seen(3, weight=1.0)))
+    list(METHODS["fine-tune"](plain, seen(3)))
     assert changed(weighed.pose_net, bits(plain.pose_net))
 
 
@@ -54,10 +70,10 @@ def test_a_weight_changes_the_pose_network(method) -> None:
 def test_a_share_becomes_the_weight_that_has_it(method) -> None:
     """On the first step, and the smoothed one after it: the ratio stays near the share where λ alone would drift."""
     ours = start(method, balance=Balance())
-    records = list(METHODS[method](ours, turns(4, weight=0.2)))
+    records = list(METHODS[method](ours, seen(4, weight=0.2)))
     assert records[0].gradient_ratio == pytest.approx(0.2, rel=1e-5)
     fixed = start(method)
-    (told,) = METHODS[method](fixed, turns(1, weight=records[0].domain_weight))
+    (told,) = METHODS[method](fixed, seen(1, weight=records[0].domain_weight))
     assert told.gradient_ratio == pytest.approx(0.2, rel=1e-4)
     assert all(record.gradient_ratio is not None for record in records)
 
@@ -65,7 +81,7 @@ def test_a_share_becomes_the_weight_that_has_it(method) -> None:
 @pytest.mark.parametrize("method", METHODS_WITH_A_WEIGHT)
 @pytest.mark.parametrize("field", ["images", "heatmaps"])
 def test_a_loss_that_is_not_finite_names_the_batch(method, field) -> None:
-    (bad,) = turns(1)
+    (bad,) = seen(1)
     tensor = getattr(bad.batch, field).clone()
     tensor.view(-1)[0] = float("nan")
     bad = replace(bad, batch=replace(bad.batch, **{field: tensor, "weights": torch.ones(4, 17)}))
@@ -126,5 +142,25 @@ def test_there_is_one_pass_of_the_pose_network_a_batch() -> None:
     for method in METHODS_WITH_A_WEIGHT:
         ours, passes = start(method), []
         ours.pose_net.register_forward_hook(lambda *_, passes=passes: passes.append(1))
-        list(METHODS[method](ours, turns(3)))
+        list(METHODS[method](ours, seen(3)))
         assert len(passes) == 3
+
+
+def test_the_teachers_lesson_is_the_heatmap_loss_on_its_rows() -> None:
+    ours, copied = start("mean-teacher"), start("mean-teacher")
+    (turn,) = seen(1)
+    (record,) = METHODS["mean-teacher"](ours, [turn])
+    targets, weights = copied.teacher.pseudo_labels(turn.view)
+    output = copied.pose_net.train()(turn.batch.images)
+    assert record.domain_loss == pytest.approx(heatmap_loss(output.heatmaps[:2], targets, weights).item())
+    assert record.believed == pytest.approx(float(weights.mean()))
+    assert record.believed > 0.1
+    assert int(ours.teacher.steps) == 1
+
+
+def test_a_batch_of_labelled_people_alone_is_no_lesson() -> None:
+    ours, plain = start("mean-teacher"), learners(classifier=False)
+    records = list(METHODS["mean-teacher"](ours, turns(2, weight=1.0)))
+    list(METHODS["fine-tune"](plain, turns(2)))
+    assert changed(ours.pose_net, bits(plain.pose_net)) == set()
+    assert [(record.domain_loss, record.believed) for record in records] == [(0.0, None)] * 2

@@ -8,6 +8,7 @@ import pytest
 
 from fidip.errors import RecipeError
 from fidip.training.recipe import Pretrain, Recipe
+from fidip.training.teacher import MeanTeacher
 from figures import RECIPE, SUPERVISED, TINY
 
 PLAIN = Recipe(name="plain", source="tests", epochs=10, batch_size=8, learning_rate=1e-3, network=TINY)
@@ -16,6 +17,13 @@ CONTRADICTIONS = [
     (PLAIN, {"domain_weight": 0.1}, "domain_weight 0.1 without a classifier"),
     (PLAIN, {"pretrain": Pretrain(1, 8)}, "a pre-stage without a classifier"),
     (PLAIN, {"unlabelled": True}, "unlabelled people without a classifier, who teach method fine-tune nothing"),
+    (PLAIN, {"unlabelled_share": 0.5}, "unlabelled people without a classifier"),
+    (PLAIN, {"teacher": MeanTeacher(decay=0.9)}, "a teacher's settings with method fine-tune"),
+    (
+        PLAIN,
+        {"method": "mean-teacher", "unlabelled_share": 0.5, "synthetic_share": 0.5, "batch_size": 2},
+        "a batch of 2 for real, synthetic and unlabelled people",
+    ),
     (PLAIN, {"method": "fidip"}, "method fidip without a classifier"),
     (PLAIN, {"method": "dann", "domain_weight": 0.1}, "method dann without a classifier"),
     (PLAIN, {"method": "adabn", "domain_weight": 0.1}, "domain_weight 0.1"),
@@ -35,6 +43,7 @@ OUT_OF_RANGE = [
     {"warmup_steps": -1}, {"classifier": "best"}, {"domain_weight": -1.0}, {"domain_weight": math.inf},
     {"domain_ramp": -1.0}, {"synthetic_share": 1.0}, {"synthetic_share": 0.0}, {"sigma": 0.0}, {"seed": -1},
     {"save_every": 0}, {"method": "magic"}, {"domain_share": -0.1}, {"domain_share": math.nan},
+    {"unlabelled_share": 1.0}, {"teacher": MeanTeacher(decay=1.0)}, {"teacher": MeanTeacher(confidence=-0.1)},
 ]  # fmt: skip
 
 

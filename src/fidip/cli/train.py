@@ -23,6 +23,8 @@ def train(
     real: Json = None,
     synthetic: Json = None,
     validation: Json = None,
+    unlabelled: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    unlabelled_boxes: Json = None,
     adults: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="REAL.json SYN.json")] = None,
     init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -43,6 +45,8 @@ def train(
         real: Real infants.
         synthetic: Synthetic infants.
         validation: Infants on whom the best epoch is chosen; they may share nothing with the others.
+        unlabelled: Folder of photos of real infants without labels, for methods that learn from them.
+        unlabelled_boxes: COCO file that says where people are in these photos; without it one fills each photo.
         adults: Real and synthetic adults, for the pre-stage.
         init: Weights to start from: a file, or the name of an embedded network.
         images: Folder of the images, if they do not lie beside their annotation file.
@@ -59,6 +63,7 @@ def train(
     from fidip.recipes import RECIPES
     from fidip.training import run
     from fidip.training.inputs import Inputs, LabelledSet
+    from fidip.training.unlabelled import read_unlabelled
 
     if recipe not in RECIPES:
         near = difflib.get_close_matches(recipe, RECIPES, n=1)
@@ -75,12 +80,15 @@ def train(
     def read(file: Path | None) -> LabelledSet | None:
         return None if file is None else LabelledSet.read(file, images)
 
+    if unlabelled_boxes is not None and unlabelled is None:
+        raise RecipeError("--unlabelled-boxes without --unlabelled: name the folder of the photos too")
     inputs = Inputs(
         real=read(real),
         synthetic=read(synthetic),
         validation=read(validation),
         adults=adults and (LabelledSet.read(adults[0], images), LabelledSet.read(adults[1], images)),
         init=init,
+        unlabelled=None if unlabelled is None else read_unlabelled(unlabelled, unlabelled_boxes),
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -159,4 +167,5 @@ SHOWN = {
     "domain_accuracy": "domain accuracy",
     "domain_weight": "weight",
     "gradient_ratio": "gradient ratio",
+    "believed": "believed",
 }

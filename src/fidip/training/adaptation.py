@@ -18,7 +18,7 @@ from fidip.networks.domain import reverse_gradient
 from fidip.training.losses import discrepancy, domain_accuracy, domain_loss, heatmap_loss
 from fidip.training.stages import Learners, StepRecord, Turn, adapt, checked, record_of, step, step_together, weigh
 
-Method = Literal["fine-tune", "fidip", "dann", "mmd", "adabn"]
+Method = Literal["fine-tune", "fidip", "dann", "mmd", "mean-teacher", "adabn"]
 
 Learn = Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
 
@@ -78,11 +78,44 @@ def mmd(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
         started = perf_counter()
 
 
+def mean_teacher(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+    """People without labels are learnt from a teacher, who is the running mean of the network and sees them plainly.
+
+    The network sees them varied, and is to say of the varied picture what the teacher said of the plain one (Tarvainen
+    and Valpola 2017; for poses Kim et al. 2022). L_term is the heatmap loss on what the teacher is sure of and the
+    prior of limbs admits; ``domain_loss`` in the records is that loss, ``believed`` the share of keypoints in it.
+    """
+    assert learners.teacher is not None
+    started = perf_counter()
+    for turn in infants:
+        batch, view = turn.batch, turn.view
+        learners.pose_net.train()
+        heatmaps, features = learners.pose_net(batch.images)
+        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+        posed, believed = checked(pose, "the pose loss", turn), None
+        consistency = 0 * heatmaps.sum()
+        if view is not None:
+            targets, weights = learners.teacher.pseudo_labels(view)
+            consistency = heatmap_loss(heatmaps[view.rows], targets, weights)
+            believed = float(weights.mean())
+        taught = checked(consistency, "the consistency loss", turn)
+        weight, ratio = weigh(learners, turn, pose, consistency, features)
+        step(learners.pose_optimizer, pose + weight * consistency, turn.learning_rate)
+        learners.teacher.follow(learners.pose_net)
+        ended = perf_counter()
+        yield record_of(
+            turn, ended - started, pose_loss=posed, domain_loss=taught, gradient_ratio=ratio, domain_weight=weight,
+            believed=believed,
+        )  # fmt: skip
+        started = perf_counter()
+
+
 METHODS: dict[Method, Learn] = {
     "fine-tune": adapt,  # without a classifier nothing but the pose is learnt
     "fidip": adapt,
     "dann": dann,
     "mmd": mmd,
+    "mean-teacher": mean_teacher,
     "adabn": adapt,  # learns as fine-tuning does; what it leaves is made by ``outcome.restated``
 }
 """From a recipe's method to what learns."""
@@ -90,7 +123,7 @@ METHODS: dict[Method, Learn] = {
 JUDGED: frozenset[Method] = frozenset({"fidip", "dann"})
 """Who needs a domain classifier."""
 
-WEIGHED: frozenset[Method] = frozenset({"fidip", "dann", "mmd"})
+WEIGHED: frozenset[Method] = frozenset({"fidip", "dann", "mmd", "mean-teacher"})
 """Who has a second term, and so a weight."""
 
 ALIGNING: frozenset[Method] = frozenset({"fidip", "dann", "mmd"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from fidip.training.stages import StepRecord
 
-MEANS = ("pose_loss", "domain_loss", "domain_accuracy", "domain_weight")
+MEANS = ("pose_loss", "domain_loss", "domain_accuracy", "domain_weight", "believed")
 
 
 @dataclass(slots=True)

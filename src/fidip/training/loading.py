@@ -56,7 +56,7 @@ def _load(part: Part, recipe: Recipe, card: NetworkCard, tick: Callable[[], None
     labelled = part.labelled
     samples = load_samples(
         labelled.images, labelled.paths, part.domain, (card.input_size, card.affine), recipe.augmentation.reach,
-        unlabelled=part.adults or recipe.unlabelled, progress=lambda _: tick(),
+        unlabelled=part.adults or part.unlabelled or recipe.unlabelled, progress=lambda _: tick(),
     )  # fmt: skip
     if not len(samples):
         reasons = ", ".join(f"{count} with {reason}" for reason, count in samples.skipped.items())

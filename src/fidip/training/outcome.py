@@ -29,6 +29,8 @@ def outcome(recipe: Recipe, learners: Learners, infants: ResidentSamples, device
         RecipeError, DataError: as ``restated``.
     """
     net = learners.pose_net
+    if learners.teacher is not None and recipe.teacher.keep == "teacher":
+        net = learners.teacher.net
     if recipe.learning == "adabn":
         net = restated(net, infants, device)
     return net

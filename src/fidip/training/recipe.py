@@ -13,6 +13,7 @@ from fidip.geometry import Size
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import DOMAIN_CLASSIFIERS
 from fidip.training.adaptation import JUDGED, METHODS, WEIGHED, Method
+from fidip.training.teacher import MeanTeacher
 
 DECAY = 0.1
 """Factor of the learning rate at a milestone, in every published configuration."""
@@ -57,7 +58,10 @@ class Recipe:
     domain_ramp: float = 0.0  # epochs over which λ or the share grows linearly from 0; dann's grows as published
     pretrain: Pretrain | None = None
     synthetic_share: float | None = None  # of every batch; None: all samples shuffled together
+    unlabelled_share: float | None = None  # of every batch; then synthetic_share is of the rest
     unlabelled: bool = False  # people without keypoints are kept, for what a method learns without labels
+
+    teacher: MeanTeacher = field(default_factory=MeanTeacher)  # of method mean-teacher
 
     # What stands still: names of the backbone's stages (the paper's Res1 to Res5).
     frozen: tuple[str, ...] = ()
@@ -101,8 +105,12 @@ class Recipe:
             "domain_share with a method that has no weight": share is not None and unweighed,
             "domain_weight and domain_share together": weight and share is not None,
             f"domain_ramp with method {method}, whose ramp is the published one": self.domain_ramp and method == "dann",
+            f"a batch of {self.batch_size} for real, synthetic and unlabelled people": (
+                self.unlabelled_share and self.synthetic_share and self.batch_size < 3
+            ),
+            f"a teacher's settings with method {method}": self.teacher != MeanTeacher() and method != "mean-teacher",
             f"unlabelled people without a classifier, who teach method {method} nothing": (
-                self.unlabelled and method == "fine-tune"
+                (self.unlabelled or self.unlabelled_share) and method == "fine-tune"
             ),
         }
 
@@ -121,6 +129,12 @@ class Recipe:
             "domain_share": self.domain_share is None or (isfinite(self.domain_share) and self.domain_share >= 0),
             "domain_ramp": isfinite(self.domain_ramp) and self.domain_ramp >= 0,
             "synthetic_share": share is None or 0 < share < 1,
+            "unlabelled_share": self.unlabelled_share is None or 0 < self.unlabelled_share < 1,
+            "teacher": (
+                0 <= self.teacher.decay < 1
+                and 0 <= self.teacher.confidence < 1
+                and self.teacher.keep in ("student", "teacher")
+            ),
             "sigma": self.sigma is None or (isfinite(self.sigma) and self.sigma > 0),
             "seed": self.seed >= 0,
             "save_every": self.save_every >= 1,
@@ -131,7 +145,7 @@ class Recipe:
 
     def order(self) -> Order:
         """How stages I and II put infants in batches."""
-        return Order(self.batch_size, self.synthetic_share, self.steps_per_epoch)
+        return Order(self.batch_size, self.synthetic_share, self.steps_per_epoch, self.unlabelled_share)
 
     def pretrain_order(self) -> Order:
         """How the pre-stage puts adults in batches."""
@@ -179,6 +193,8 @@ EXPECTED = {
     "domain_share": "0 or more of the pose gradient, or None",
     "method": f"one of {', '.join(METHODS)}, or None",
     "synthetic_share": "a share between 0 and 1, or None to shuffle all together",
+    "unlabelled_share": "a share between 0 and 1, or None",
+    "teacher": "decay and confidence from 0 to less than 1, and student or teacher to keep",
     "sigma": "a positive number of heatmap pixels, or None",
     "seed": "0 or more",
     "save_every": "at least 1 step",

@@ -105,7 +105,8 @@ def train(
         net = start_network(recipe, inputs.init)
         data = load_data(recipe, inputs, net.card, place, tick)
         stages = lay_out(recipe, data.infants, data.adults)
-        run = _Run(recipe, folder, place, start_learners(recipe, net, place), stages, data.validation, identity, watch)
+        learners = start_learners(recipe, net, place, data.infants)
+        run = _Run(recipe, folder, place, learners, stages, data.validation, identity, watch)
         if journal.started:
             restore(folder / CHECKPOINT, run.learners)
             _write_history(folder, journal)

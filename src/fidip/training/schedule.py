@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from fidip.data.augment import TargetFormat, make_batch
 from fidip.data.samples import ResidentSamples
-from fidip.data.sampling import Order, epoch_batches, generator
+from fidip.data.sampling import UNLABELLED, Indices, Order, epoch_batches, generator
+from fidip.data.views import plain_view
 from fidip.networks.card import NetworkCard
 from fidip.skeleton import SKELETONS
 from fidip.training.adaptation import METHODS, Learn
@@ -57,7 +59,9 @@ def turns(
     """
     format = target_format(card)
     for epoch in range(start[0], stage.epochs):
-        batches = epoch_batches(stage.samples.domains, stage.order, generator(recipe.seed, stage.number, epoch))
+        batches = epoch_batches(
+            _groups(stage.samples, stage.order), stage.order, generator(recipe.seed, stage.number, epoch)
+        )
         for step in range(start[1] if epoch == start[0] else 0, stage.steps):
             rng = generator(recipe.seed, stage.number, epoch, step)
             batch = make_batch(stage.samples, batches[step], format, recipe.augmentation, rng, device)
@@ -66,7 +70,9 @@ def turns(
             else:
                 rate = recipe.learning_rate_at(epoch, step, stage.steps)
                 weight = recipe.domain_weight_at(epoch, step, stage.steps)
-                yield Turn(stage.name, epoch, step, batch, rate, weight)
+                taught = recipe.learning == "mean-teacher"
+                view = plain_view(stage.samples, batches[step], batch, format, device) if taught else None
+                yield Turn(stage.name, epoch, step, batch, rate, weight, view)
 
 
 def target_format(card: NetworkCard) -> TargetFormat:
@@ -76,5 +82,11 @@ def target_format(card: NetworkCard) -> TargetFormat:
     )
 
 
+def _groups(samples: ResidentSamples, order: Order) -> Indices:
+    if order.unlabelled_share is None:
+        return samples.domains
+    return np.where(samples.labelled, samples.domains, UNLABELLED)
+
+
 def _steps(samples: ResidentSamples, order: Order) -> int:
-    return len(epoch_batches(samples.domains, order, generator(0, 0, 0)))
+    return len(epoch_batches(_groups(samples, order), order, generator(0, 0, 0)))

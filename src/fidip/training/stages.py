@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fidip.data.augment import Batch
+from fidip.data.views import View
 from fidip.errors import TrainingError
 from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
 from fidip.networks.pose import PoseNet
 from fidip.training.balance import Balance
 from fidip.training.losses import domain_accuracy, domain_loss, heatmap_loss
+from fidip.training.teacher import Teacher
 
 NAMED_FILES = 8
 """So many files of a batch are named in a message."""
@@ -31,7 +33,8 @@ NAMED_FILES = 8
 class Learners:
     """The two networks and the optimiser of each. Supervised training has no classifier.
 
-    ``balance`` makes a share of the pose gradient into λ, where the recipe gives it as one.
+    ``balance`` makes a share of the pose gradient into λ, where the recipe gives it as one; ``teacher`` is the mean
+    teacher's.
     """
 
     pose_net: PoseNet
@@ -39,11 +42,12 @@ class Learners:
     classifier: nn.Module | None = None
     domain_optimizer: Optimizer | None = None
     balance: Balance | None = None
+    teacher: Teacher | None = None
 
     @property
     def companions(self) -> dict[str, nn.Module]:
         """What else is carried from step to step, by the name that it has in a checkpoint."""
-        return {name: part for name, part in (("balance", self.balance),) if part is not None}
+        return {name: part for name, part in (("balance", self.balance), ("teacher", self.teacher)) if part is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +60,7 @@ class Turn:
     batch: Batch
     learning_rate: float
     domain_weight: float  # λ; with a balance the share of the pose gradient from which λ follows
+    view: View | None = None  # for a teacher, of the people without labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class StepRecord:
     learning_rate: float
     seconds: float
     domain_weight: float | None = None
+    believed: float | None = None  # share of the teacher's keypoints that are taught
 
 
 def pretrain_classifier(learners: Learners, adults: Iterable[Turn]) -> Iterator[StepRecord]:
@@ -194,9 +200,10 @@ def record_of(
     domain_accuracy: float | None = None,
     gradient_ratio: float | None = None,
     domain_weight: float | None = None,
+    believed: float | None = None,
 ) -> StepRecord:
     """The record of a step."""
     return StepRecord(
         turn.stage, turn.epoch, turn.step, pose_loss, domain_loss, domain_accuracy, gradient_ratio,
-        turn.learning_rate, seconds, domain_weight,
+        turn.learning_rate, seconds, domain_weight, believed,
     )  # fmt: skip

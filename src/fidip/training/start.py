@@ -8,14 +8,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from fidip.data.samples import ResidentSamples
 from fidip.errors import RecipeError
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import build_domain_classifier
 from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.weights import load_pose_net
+from fidip.skeleton import SKELETONS
 from fidip.training.balance import Balance
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
+from fidip.training.teacher import LimbPrior, Teacher
 
 ARCHITECTURE = ("backbone", "width", "head", "head_width", "skeleton")
 """What of a card decides which weights are its network's."""
@@ -45,8 +48,12 @@ def start_network(recipe: Recipe, init: Path | str | None) -> PoseNet:
     return PoseNet(net.backbone, net.head, card)
 
 
-def start_learners(recipe: Recipe, net: PoseNet, device: torch.device) -> Learners:
+def start_learners(
+    recipe: Recipe, net: PoseNet, device: torch.device, infants: ResidentSamples | None = None
+) -> Learners:
     """Freeze what the recipe freezes, build the classifier, and give each network its Adam, as the published code does.
+
+    A teacher learns from the labelled ``infants`` how long limbs are.
 
     Raises:
         RecipeError: a frozen stage does not exist in this network, or nothing is left to learn.
@@ -57,12 +64,23 @@ def start_learners(recipe: Recipe, net: PoseNet, device: torch.device) -> Learne
     pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
     balance = None if recipe.domain_share is None else Balance()
     if recipe.classifier is None:
-        return Learners(net, pose_optimizer, balance=balance)
+        teacher = _teacher(recipe, net, infants) if recipe.learning == "mean-teacher" else None
+        return Learners(net, pose_optimizer, balance=balance, teacher=teacher)
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     classifier = build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
     classifier = classifier.to(device)
     domain_optimizer = torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate)
     return Learners(net, pose_optimizer, classifier, domain_optimizer, balance)
+
+
+def _teacher(recipe: Recipe, net: PoseNet, infants: ResidentSamples | None) -> Teacher:
+    if net.card.head == "pixel-shuffle":
+        raise RecipeError(
+            f"recipe {recipe.name}: method mean-teacher with a pixel-shuffle head, whose heatmaps tell no confidence: "
+            "choose another head or method"
+        )
+    prior = None if infants is None else LimbPrior.of(infants, SKELETONS[net.card.skeleton])
+    return Teacher(net, recipe.teacher, prior)
 
 
 def _channels(net: PoseNet) -> int:
