@@ -11,7 +11,6 @@ from fidip.annotations import Domain
 from fidip.cli import main
 from figures import RECIPE, SUPERVISED, figure_set
 
-
 TINY_RECIPES = {
     "tiny": RECIPE,
     "plain": replace(SUPERVISED, name="plain"),

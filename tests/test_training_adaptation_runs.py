@@ -7,16 +7,21 @@ import pytest
 import torch
 
 from fidip.annotations import Domain
+from fidip.networks.card import NetworkCard
+from fidip.networks.lora import LowRank
 from fidip.networks.weights import load_pose_net
 from fidip.training.checkpoint import read_facts
+from fidip.training.events import Plan
 from fidip.training.inputs import Inputs
 from fidip.training.run import train
 from fidip.training.stages import StepRecord
+from fidip.training.start import start_network
 from fidip.training.teacher import MeanTeacher
 from fidip.training.unlabelled import read_unlabelled
 from figures import RECIPE, SUPERVISED, figure_set
 
 PLAIN = replace(RECIPE, pretrain=None, domain_weight=0.05)
+VIT = NetworkCard("vit-12", 24, (32, 32), 8, heatmap_sigma=1.0, blur_kernel=3)
 WITHOUT = replace(SUPERVISED, domain_weight=0.05)
 RECIPES = {
     "fidip by share": replace(PLAIN, domain_weight=0.0, domain_share=0.3, domain_ramp=1.0),
@@ -37,6 +42,15 @@ RECIPES = {
         teacher=MeanTeacher(decay=0.5, confidence=0.01, keep="teacher"),
     ),
     "dann with unlabelled": replace(PLAIN, method="dann", unlabelled_share=0.25),
+    "lora": replace(SUPERVISED, network=VIT, lora=LowRank(rank=2, alpha=4.0)),
+    "dann, lora": replace(PLAIN, network=VIT, method="dann", lora=LowRank(rank=2, alpha=4.0)),
+    "mean-teacher, lora": replace(
+        WITHOUT,
+        network=VIT,
+        method="mean-teacher",
+        lora=LowRank(rank=2, alpha=4.0),
+        teacher=MeanTeacher(decay=0.5, confidence=0.01, keep="teacher"),
+    ),
     "adabn": replace(SUPERVISED, method="adabn"),
 }
 
@@ -97,6 +111,26 @@ def test_both_the_weight_and_the_share_are_logged(inputs, tmp_path, name) -> Non
     else:
         assert last["gradient_ratio"] == pytest.approx(0.3, rel=0.5)  # of each batch; a running mean is what is held
     assert "balance/log_ratio" in torch_names(tmp_path / "run" / "checkpoint")
+
+
+def test_adapters_leave_an_ordinary_network_that_keeps_what_it_knew(inputs, tmp_path) -> None:
+    """It differs from the start in attention's matrices, by a product of the adapters' rank, and in the head."""
+    recipe = RECIPES["lora"]
+    plans = []
+    result = train(recipe, replace(inputs, validation=None, unlabelled=None), tmp_path / "run", watch=plans.append)
+    before, after = start_network(recipe, None).state_dict(), load_pose_net(result.weights).state_dict()
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    of_backbone = {name for name in moved if name.startswith("backbone.")}
+    assert of_backbone == {f"backbone.blocks.{n}.attn.{part}.weight" for n in range(12) for part in ("qkv", "proj")}
+    assert any(name.startswith("head.") for name in moved)
+    for name in of_backbone:
+        singular = torch.linalg.svdvals((after[name] - before[name]).double())
+        assert singular[2] < 1e-4 * singular[0], name
+    (plan,) = (event for event in plans if isinstance(event, Plan))
+    head = sum(tensor.numel() for name, tensor in after.items() if name.startswith("head.") and "running" not in name)
+    counters = sum("num_batches_tracked" in name for name in after)
+    assert plan.learning == 12 * 2 * (24 + 72 + 24 + 24) + head - counters
 
 
 def torch_names(path) -> set[str]:

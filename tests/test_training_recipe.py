@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fidip.errors import RecipeError
+from fidip.networks.lora import LowRank
 from fidip.training.recipe import Pretrain, Recipe
 from fidip.training.teacher import MeanTeacher
 from figures import RECIPE, SUPERVISED, TINY
@@ -24,6 +25,7 @@ CONTRADICTIONS = [
         {"method": "mean-teacher", "unlabelled_share": 0.5, "synthetic_share": 0.5, "batch_size": 2},
         "a batch of 2 for real, synthetic and unlabelled people",
     ),
+    (PLAIN, {"lora": LowRank(), "frozen": ("res1",)}, "lora and frozen together"),
     (PLAIN, {"method": "fidip"}, "method fidip without a classifier"),
     (PLAIN, {"method": "dann", "domain_weight": 0.1}, "method dann without a classifier"),
     (PLAIN, {"method": "adabn", "domain_weight": 0.1}, "domain_weight 0.1"),
@@ -43,6 +45,7 @@ OUT_OF_RANGE = [
     {"warmup_steps": -1}, {"classifier": "best"}, {"domain_weight": -1.0}, {"domain_weight": math.inf},
     {"domain_ramp": -1.0}, {"synthetic_share": 1.0}, {"synthetic_share": 0.0}, {"sigma": 0.0}, {"seed": -1},
     {"save_every": 0}, {"method": "magic"}, {"domain_share": -0.1}, {"domain_share": math.nan},
+    {"lora": LowRank(rank=0)}, {"lora": LowRank(alpha=0.0)},
     {"unlabelled_share": 1.0}, {"teacher": MeanTeacher(decay=1.0)}, {"teacher": MeanTeacher(confidence=-0.1)},
 ]  # fmt: skip
 

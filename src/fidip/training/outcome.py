@@ -14,6 +14,7 @@ from fidip.data.augment import cut_batch
 from fidip.data.samples import ResidentSamples, to_input
 from fidip.errors import DataError, RecipeError
 from fidip.geometry import crop_to_input
+from fidip.networks.lora import merged
 from fidip.networks.pose import PoseNet
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
@@ -31,6 +32,8 @@ def outcome(recipe: Recipe, learners: Learners, infants: ResidentSamples, device
     net = learners.pose_net
     if learners.teacher is not None and recipe.teacher.keep == "teacher":
         net = learners.teacher.net
+    if recipe.lora is not None:
+        net = merged(net)
     if recipe.learning == "adabn":
         net = restated(net, infants, device)
     return net

@@ -12,6 +12,7 @@ from fidip.errors import RecipeError
 from fidip.geometry import Size
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import DOMAIN_CLASSIFIERS
+from fidip.networks.lora import LowRank
 from fidip.training.adaptation import JUDGED, METHODS, WEIGHED, Method
 from fidip.training.teacher import MeanTeacher
 
@@ -65,6 +66,7 @@ class Recipe:
 
     # What stands still: names of the backbone's stages (the paper's Res1 to Res5).
     frozen: tuple[str, ...] = ()
+    lora: LowRank | None = None  # adapters and the head alone learn; for a ViT
     frozen_batchnorm_drifts: bool = False  # as in the published code: frozen layers go on recording statistics
 
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -84,6 +86,7 @@ class Recipe:
             f"milestones {self.milestones} that are not ascending epochs before the last ({self.epochs})": (
                 list(self.milestones) != sorted({m for m in self.milestones if 0 < m < self.epochs})
             ),
+            "lora and frozen together: with adapters the whole backbone stands still": self.lora and self.frozen,
             "frozen_batchnorm_drifts with nothing frozen": self.frozen_batchnorm_drifts and not self.frozen,
             f"a backbone {self.backbone} and a network card of {self.network.backbone if self.network else ''}": (
                 self.backbone and self.network and self.backbone != self.network.backbone
@@ -135,6 +138,7 @@ class Recipe:
                 and 0 <= self.teacher.confidence < 1
                 and self.teacher.keep in ("student", "teacher")
             ),
+            "lora": self.lora is None or (self.lora.rank >= 1 and isfinite(self.lora.alpha) and self.lora.alpha > 0),
             "sigma": self.sigma is None or (isfinite(self.sigma) and self.sigma > 0),
             "seed": self.seed >= 0,
             "save_every": self.save_every >= 1,
@@ -195,6 +199,7 @@ EXPECTED = {
     "synthetic_share": "a share between 0 and 1, or None to shuffle all together",
     "unlabelled_share": "a share between 0 and 1, or None",
     "teacher": "decay and confidence from 0 to less than 1, and student or teacher to keep",
+    "lora": "a rank of at least 1 and a positive alpha, or None",
     "sigma": "a positive number of heatmap pixels, or None",
     "seed": "0 or more",
     "save_every": "at least 1 step",

@@ -12,6 +12,7 @@ from fidip.data.samples import ResidentSamples
 from fidip.errors import RecipeError
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import build_domain_classifier
+from fidip.networks.lora import add_adapters
 from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.weights import load_pose_net
 from fidip.skeleton import SKELETONS
@@ -56,9 +57,12 @@ def start_learners(
     A teacher learns from the labelled ``infants`` how long limbs are.
 
     Raises:
-        RecipeError: a frozen stage does not exist in this network, or nothing is left to learn.
+        RecipeError: a frozen stage does not exist in this network, nothing is left to learn, or there is no attention
+            for the recipe's adapters.
     """
     net.to(device).freeze(recipe.frozen, recipe.frozen_batchnorm_drifts)
+    if recipe.lora is not None:
+        add_adapters(net, recipe.lora, torch.Generator().manual_seed(recipe.seed + 2))
     if device.type == "cpu" and _channels(net) >= NARROWEST:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth to a third less time
     pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
