@@ -1,5 +1,6 @@
 """The methods of the menu: each against its control, and each step against autograd by hand."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,17 @@ import torch
 
 from fidip.data.views import View
 from fidip.errors import TrainingError
-from fidip.networks.domain import DomainClassifier
+from fidip.networks.domain import DomainClassifier, batch_statistics_unrecorded
 from fidip.training.adaptation import ALIGNING, JUDGED, METHODS, WEIGHED
 from fidip.training.balance import Balance
-from fidip.training.losses import discrepancy, domain_loss, heatmap_loss
+from fidip.training.losses import (
+    discrepancy,
+    domain_loss,
+    ground_truth_and_false,
+    heatmap_divergence,
+    heatmap_loss,
+)
+from fidip.training.stages import step
 from fidip.training.teacher import MeanTeacher, Teacher
 from learners import RATE, WEIGHT, bits, changed, learners, turns
 
@@ -20,6 +28,11 @@ SURE = MeanTeacher(confidence=0.0)
 
 def start(method, **changes):
     ours = replace(learners(classifier=method in JUDGED), **changes)
+    if method == "regda":
+        second = deepcopy(ours.pose_net.head)
+        second.initialise(torch.Generator().manual_seed(3))
+        torch.nn.init.normal_(second.final_layer.weight, 0, 0.1, generator=torch.Generator().manual_seed(4))
+        return replace(ours, classifier=second, domain_optimizer=torch.optim.Adam(second.parameters()))
     return replace(ours, teacher=Teacher(ours.pose_net, SURE)) if method == "mean-teacher" else ours
 
 
@@ -164,3 +177,29 @@ def test_a_batch_of_labelled_people_alone_is_no_lesson() -> None:
     list(METHODS["fine-tune"](plain, turns(2)))
     assert changed(ours.pose_net, bits(plain.pose_net)) == set()
     assert [(record.domain_loss, record.believed) for record in records] == [(0.0, None)] * 2
+
+
+def test_regda_sets_the_second_head_against_the_features() -> None:
+    """Both steps against autograd by hand: the adversary on features as they are, then the extractor against it."""
+    ours, theirs = start("regda"), start("regda")
+    (record,) = METHODS["regda"](ours, turns(1, weight=0.5))
+    (turn,) = turns(1)
+    output = theirs.pose_net.train()(turn.batch.images)
+    truth, false = ground_truth_and_false(output.heatmaps, theirs.pose_net.card.heatmap_sigma)
+    real, synthetic = turn.batch.synthetic == 0, turn.batch.synthetic == 1
+    opposed = theirs.classifier.train()(output.features.detach())
+    apart = 4 * heatmap_divergence(opposed[synthetic], truth[synthetic]) + heatmap_divergence(
+        opposed[real], false[real]
+    )
+    assert record.domain_loss == pytest.approx(apart.item(), rel=1e-5)
+    step(theirs.domain_optimizer, apart, RATE)
+    with batch_statistics_unrecorded(theirs.classifier):
+        disparity = heatmap_divergence(theirs.classifier(output.features)[real], truth[real])
+    pose = heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights)
+    head = {f"head.{name}" for name, _ in theirs.pose_net.head.named_parameters()}
+    named = dict(theirs.pose_net.named_parameters())
+    pulled = torch.autograd.grad(disparity, list(named.values()), retain_graph=True, allow_unused=True)
+    assert {name for name, gradient in zip(named, pulled, strict=True) if gradient is None} == head  # features alone
+    step(theirs.pose_optimizer, pose + 0.5 * disparity, RATE)
+    for a, b in ((ours.pose_net, theirs.pose_net), (ours.classifier, theirs.classifier)):
+        assert changed(a, bits(b)) == set()

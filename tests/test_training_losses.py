@@ -6,7 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidip.training.losses import discrepancy, domain_accuracy, domain_loss, heatmap_loss
+from fidip.training.losses import (
+    discrepancy,
+    domain_accuracy,
+    domain_loss,
+    ground_truth_and_false,
+    heatmap_divergence,
+    heatmap_loss,
+)
 
 
 def test_heatmap_loss_is_the_published_sum() -> None:
@@ -100,3 +107,33 @@ def test_following_the_discrepancy_brings_samples_together() -> None:
         (gradient,) = torch.autograd.grad(discrepancy(real, synthetic), synthetic)
         synthetic = (synthetic - 20 * gradient).detach().requires_grad_()
     assert float(discrepancy(real, synthetic).detach()) < 0.2 * before
+
+
+def test_ground_false_is_where_the_other_keypoints_are() -> None:
+    maps = torch.zeros(1, 3, 12, 16)
+    places = [(3, 4), (10, 8), (10, 8)]
+    for k, (x, y) in enumerate(places):
+        maps[0, k, y, x] = 1.0
+    truth, false = ground_truth_and_false(maps, 1.5)
+    for k in range(3):
+        for y in range(12):
+            for x in range(16):
+                peaks = [math.exp(-((x - a) ** 2 + (y - b) ** 2) / 4.5) for a, b in places]
+                assert math.isclose(float(truth[0, k, y, x]), peaks[k], rel_tol=1e-4, abs_tol=1e-6)
+                others = min(1.0, sum(peaks) - peaks[k])
+                assert math.isclose(float(false[0, k, y, x]), others, rel_tol=1e-4, abs_tol=1e-6)
+
+
+def test_the_divergence_of_heatmaps_is_the_mean_of_kullback_and_leiblers() -> None:
+    generator = torch.Generator().manual_seed(3)
+    predicted, target = (torch.rand(2, 3, 2, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    total = 0.0
+    for b in range(2):
+        for k in range(3):
+            scores, aims = predicted[b, k].flatten().tolist(), target[b, k].flatten().tolist()
+            mass, whole = sum(math.exp(s) for s in scores), sum(a + 1e-7 for a in aims)
+            for score, aim in zip(scores, aims, strict=True):
+                q = (aim + 1e-7) / whole
+                total += q * math.log(q / (math.exp(score) / mass))
+    assert math.isclose(float(heatmap_divergence(predicted, target)), total / 6, rel_tol=1e-9)
+    assert float(heatmap_divergence(predicted[:0], target[:0])) == 0

@@ -14,11 +14,21 @@ from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Literal
 
-from fidip.networks.domain import reverse_gradient
-from fidip.training.losses import discrepancy, domain_accuracy, domain_loss, heatmap_loss
+from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
+from fidip.training.losses import (
+    discrepancy,
+    domain_accuracy,
+    domain_loss,
+    ground_truth_and_false,
+    heatmap_divergence,
+    heatmap_loss,
+)
 from fidip.training.stages import Learners, StepRecord, Turn, adapt, checked, record_of, step, step_together, weigh
 
-Method = Literal["fine-tune", "fidip", "dann", "mmd", "mean-teacher", "adabn"]
+Method = Literal["fine-tune", "fidip", "dann", "mmd", "regda", "mean-teacher", "adabn"]
+
+MARGIN = 4.0
+"""Weight of the adversary's agreement on synthetic people (Jiang et al. 2021)."""
 
 Learn = Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
 
@@ -110,11 +120,53 @@ def mean_teacher(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRe
         started = perf_counter()
 
 
+def regda(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+    """Regressive domain adaptation (Jiang et al. 2021): the adversary is a second head, not a classifier.
+
+    It agrees with the head on synthetic people, and on real ones puts each keypoint where the head sees the others;
+    then the features change so that it agrees on real people too. ``learners.classifier`` is that second head.
+
+    Here, other than there, the adversary learns on detached features, as in stage I of FiDIP, so that with λ = 0
+    nothing of it reaches the pose network; all steps of a batch share one pass of the extractor; and every labelled
+    person, real ones too, counts in the pose loss. ``domain_loss`` in the records is what the adversary goes down.
+    """
+    assert learners.classifier is not None
+    assert learners.domain_optimizer is not None
+    started = perf_counter()
+    for turn in infants:
+        batch = turn.batch
+        learners.pose_net.train()
+        heatmaps, features = learners.pose_net(batch.images)
+        truth, false = ground_truth_and_false(heatmaps, learners.pose_net.card.heatmap_sigma)
+        synthetic = batch.synthetic > 0.5
+        # The adversary learns; the pose network stands still.
+        opposed = learners.classifier.train()(features.detach())
+        agreeing = heatmap_divergence(opposed[synthetic], truth[synthetic])
+        apart = MARGIN * agreeing + heatmap_divergence(opposed[~synthetic], false[~synthetic])
+        told = checked(apart, "the adversary's loss", turn)
+        step(learners.domain_optimizer, apart, turn.learning_rate)
+        # The pose network learns keypoints, and features on which the adversary agrees; the adversary stands still.
+        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+        posed = checked(pose, "the pose loss", turn)
+        with batch_statistics_unrecorded(learners.classifier):
+            opposed = learners.classifier.train()(features)
+        disparity = heatmap_divergence(opposed[~synthetic], truth[~synthetic])
+        checked(disparity, "the disparity", turn)
+        weight, ratio = weigh(learners, turn, pose, disparity, features)
+        step(learners.pose_optimizer, pose + weight * disparity, turn.learning_rate)
+        ended = perf_counter()
+        yield record_of(
+            turn, ended - started, pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight
+        )
+        started = perf_counter()
+
+
 METHODS: dict[Method, Learn] = {
     "fine-tune": adapt,  # without a classifier nothing but the pose is learnt
     "fidip": adapt,
     "dann": dann,
     "mmd": mmd,
+    "regda": regda,
     "mean-teacher": mean_teacher,
     "adabn": adapt,  # learns as fine-tuning does; what it leaves is made by ``outcome.restated``
 }
@@ -123,8 +175,8 @@ METHODS: dict[Method, Learn] = {
 JUDGED: frozenset[Method] = frozenset({"fidip", "dann"})
 """Who needs a domain classifier."""
 
-WEIGHED: frozenset[Method] = frozenset({"fidip", "dann", "mmd", "mean-teacher"})
+WEIGHED: frozenset[Method] = frozenset({"fidip", "dann", "mmd", "regda", "mean-teacher"})
 """Who has a second term, and so a weight."""
 
-ALIGNING: frozenset[Method] = frozenset({"fidip", "dann", "mmd"})
+ALIGNING: frozenset[Method] = frozenset({"fidip", "dann", "mmd", "regda"})
 """Whose second term compares the domains, and so needs both."""

@@ -34,7 +34,7 @@ class Learners:
     """The two networks and the optimiser of each. Supervised training has no classifier.
 
     ``balance`` makes a share of the pose gradient into λ, where the recipe gives it as one; ``teacher`` is the mean
-    teacher's.
+    teacher's. RegDA's second head stands in the place of the classifier.
     """
 
     pose_net: PoseNet

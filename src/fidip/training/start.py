@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fidip.networks.lora import add_adapters
 from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.weights import load_pose_net
 from fidip.skeleton import SKELETONS
+from fidip.training.adaptation import Method
 from fidip.training.balance import Balance
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
@@ -23,6 +25,9 @@ from fidip.training.teacher import LimbPrior, Teacher
 
 ARCHITECTURE = ("backbone", "width", "head", "head_width", "skeleton")
 """What of a card decides which weights are its network's."""
+
+SURE: frozenset[Method] = frozenset({"mean-teacher", "regda"})
+"""Whose terms look at the peaks of heatmaps."""
 
 NARROWEST = 8
 """Fewest channels of a convolution that oneDNN 3 trains safely in channels-last: with 4 to 6 it corrupts the heap."""
@@ -67,22 +72,39 @@ def start_learners(
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth to a third less time
     pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
     balance = None if recipe.domain_share is None else Balance()
-    if recipe.classifier is None:
-        teacher = _teacher(recipe, net, infants) if recipe.learning == "mean-teacher" else None
-        return Learners(net, pose_optimizer, balance=balance, teacher=teacher)
-    generator = torch.Generator().manual_seed(recipe.seed + 1)
-    classifier = build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
+    if recipe.learning in SURE:
+        _refuse_unsure(recipe, net)
+    if recipe.learning == "mean-teacher":
+        return Learners(net, pose_optimizer, balance=balance, teacher=_teacher(recipe, net, infants))
+    classifier = _adversary(recipe, net)
+    if classifier is None:
+        return Learners(net, pose_optimizer, balance=balance)
     classifier = classifier.to(device)
     domain_optimizer = torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate)
     return Learners(net, pose_optimizer, classifier, domain_optimizer, balance)
 
 
-def _teacher(recipe: Recipe, net: PoseNet, infants: ResidentSamples | None) -> Teacher:
+def _adversary(recipe: Recipe, net: PoseNet) -> nn.Module | None:
+    """The domain classifier, or the second head of RegDA, as the first but drawn anew."""
+    generator = torch.Generator().manual_seed(recipe.seed + 1)
+    if recipe.learning == "regda":
+        head = deepcopy(net.head).cpu()
+        head.initialise(generator)
+        return head
+    if recipe.classifier is None:
+        return None
+    return build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
+
+
+def _refuse_unsure(recipe: Recipe, net: PoseNet) -> None:
     if net.card.head == "pixel-shuffle":
         raise RecipeError(
-            f"recipe {recipe.name}: method mean-teacher with a pixel-shuffle head, whose heatmaps tell no confidence: "
+            f"recipe {recipe.name}: method {recipe.learning} with a pixel-shuffle head, whose heatmaps sum to 1: "
             "choose another head or method"
         )
+
+
+def _teacher(recipe: Recipe, net: PoseNet, infants: ResidentSamples | None) -> Teacher:
     prior = None if infants is None else LimbPrior.of(infants, SKELETONS[net.card.skeleton])
     return Teacher(net, recipe.teacher, prior)
 
