@@ -15,8 +15,10 @@ import torch
 from fidip.annotations import Domain
 from fidip.training.events import Event
 from fidip.training.inputs import Inputs, LabelledSet
+from fidip.training.recipe import Recipe
 from fidip.training.run import train
 from fidip.training.stages import StepRecord
+from fidip.training.unlabelled import read_unlabelled
 from figures import RECIPE, figure_set
 
 SETS = {
@@ -41,7 +43,7 @@ def inputs_in(folder: Path) -> Inputs:
     return Inputs(sets["r"], sets["s"], sets["v"], (sets["ar"], sets["as"]))
 
 
-def train_and_kill(folder: Path, out: Path, kills: int, moments: Random) -> None:
+def train_and_kill(folder: Path, out: Path, kills: int, moments: Random, recipe: Recipe = RECIPE) -> None:
     """Train with a checkpoint after every step, ``kill -9`` the process so many times, and let it end.
 
     A process is killed a few hundredths of a second after one of its next steps: while it learns, writes or validates,
@@ -54,7 +56,7 @@ def train_and_kill(folder: Path, out: Path, kills: int, moments: Random) -> None
     while kills:
         killed = False
         steps, told = context.Pipe(duplex=False)
-        worker = context.Process(target=_train, args=(folder, out, told))
+        worker = context.Process(target=_train, args=(folder, out, told, recipe))
         worker.start()
         told.close()
         try:
@@ -72,17 +74,20 @@ def train_and_kill(folder: Path, out: Path, kills: int, moments: Random) -> None
         else:
             assert killed, f"the training failed with exit code {worker.exitcode}"
             kills -= 1
-    worker = context.Process(target=_train, args=(folder, out, None))
+    worker = context.Process(target=_train, args=(folder, out, None, recipe))
     worker.start()
     worker.join()
     assert worker.exitcode == 0
 
 
-def _train(folder: Path, out: Path, told: Connection | None) -> None:
+def _train(folder: Path, out: Path, told: Connection | None, recipe: Recipe) -> None:
     torch.set_num_threads(1)
 
     def tell(event: Event) -> None:
         if told is not None and isinstance(event, StepRecord):
             told.send(event.step)
 
-    train(replace(RECIPE, save_every=1), inputs_in(folder), out, resume=True, watch=tell)
+    inputs = inputs_in(folder)
+    if recipe.learning == "mean-teacher":
+        inputs = replace(inputs, adults=None, unlabelled=read_unlabelled(folder / "ar" / "images"))
+    train(replace(recipe, save_every=1), inputs, out, resume=True, watch=tell)
