@@ -12,6 +12,12 @@ from fidip.cli import main
 from fidip.training.published import Published
 from figures import RECIPE, SUPERVISED, figure_set
 
+TINY_RECIPES = {
+    "tiny": RECIPE,
+    "plain": replace(SUPERVISED, name="plain"),
+    "taught": replace(SUPERVISED, name="taught", method="mean-teacher", domain_weight=1.0),
+}
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
@@ -28,7 +34,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _tiny_recipes(monkeypatch) -> None:
-    monkeypatch.setattr(recipes, "RECIPES", {"tiny": RECIPE, "plain": replace(SUPERVISED, name="plain")})
+    monkeypatch.setattr(recipes, "RECIPES", TINY_RECIPES)
 
 
 def every_option(files):
@@ -88,6 +94,32 @@ def test_a_published_row_is_named_and_a_changed_one_is_not(files, tmp_path, monk
         told = "published: AP 50.0 with 3 real and an unknown number of synthetic images (Table 9 z)"
         assert (told in printed) == (not settings)
         assert "real people teach the domain only; their keypoints are not looked at" in printed
+
+
+def test_photos_without_labels_are_learnt_from(files, tmp_path, capsys) -> None:
+    figure_set(tmp_path / "film", 3, Domain.REAL, seed=9)
+    photos, boxes = str(tmp_path / "film" / "images"), str(tmp_path / "film" / "annotations.json")
+    arguments = ["train", "taught", "--synthetic", files["synthetic"], "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--unlabelled-boxes", boxes]) == 2
+    assert "name the folder of the photos too" in capsys.readouterr().err
+    assert main([*arguments, "--unlabelled", photos, "--unlabelled-boxes", boxes]) == 0
+    printed = capsys.readouterr().out
+    assert "method mean-teacher, weight 1" in printed
+    assert "2 steps of 4, 3 real and 4 synthetic people" in printed
+    assert "believed" in printed
+    summary = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert summary["data"]["unlabelled"]["images"] == 3
+
+
+def test_a_share_replaces_the_weight(files, tmp_path, capsys) -> None:
+    data = ["--real", files["real"], "--synthetic", files["synthetic"]]
+    adults = ["--adults", files["adults-real"], files["adults-synthetic"]]
+    out = str(tmp_path / "run")
+    assert main(["train", "tiny", *data, *adults, "--domain-share", "0.2", "--epochs", "1", "--out", out]) == 0
+    assert "method fidip, 0.2 of the pose gradient" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "best.json").read_text())["recipe"]["domain_share"] == 0.2
+    assert main(["train", "plain", *data, "--domain-share", "0.2", "--out", str(tmp_path / "other")]) == 2
+    assert "domain_share with a method that has no weight" in capsys.readouterr().err
 
 
 def test_resume_goes_on(files, tmp_path, capsys) -> None:

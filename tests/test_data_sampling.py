@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidip.data.sampling import Order, epoch_batches, generator
+from fidip.data.sampling import UNLABELLED, Order, epoch_batches, generator
 from fidip.errors import DataError
 
 DOMAINS = np.array([0] * 5 + [1] * 18)
@@ -63,3 +63,23 @@ def test_too_few_people_are_refused() -> None:
         epoch_batches(np.array([1]), Order(4), generator(0, 1, 0))
     with pytest.raises(DataError, match="balanced batches need real people"):
         epoch_batches(np.array([1, 1, 1]), Order(4, 0.5), generator(0, 1, 0))
+
+
+def test_the_unlabelled_have_their_part_of_every_batch() -> None:
+    groups = np.array([0] * 3 + [1] * 20 + [UNLABELLED] * 9)
+    order = Order(10, synthetic_share=0.5, unlabelled_share=0.4)
+    batches = epoch_batches(groups, order, generator(0, 1, 0))
+    assert len(batches) == 7  # of twenty synthetic people three a batch
+    for batch in batches:
+        assert np.bincount(groups[batch], minlength=3).tolist() == [3, 3, 4]
+    mixed = epoch_batches(groups, Order(10, unlabelled_share=0.4), generator(0, 1, 0))
+    assert all((groups[batch] == UNLABELLED).sum() == 4 for batch in mixed)
+    with pytest.raises(DataError, match="balanced batches need unlabelled people"):
+        epoch_batches(groups[:20], order, generator(0, 1, 0))
+
+
+def test_whoever_is_unlabelled_the_others_are_met_as_often() -> None:
+    for count in (1, 9, 500):
+        groups = np.array([0] * 4 + [1] * 6 + [UNLABELLED] * count)
+        for batch in epoch_batches(groups, Order(8, 0.5, 5, 0.5), generator(0, 1, 0)):
+            assert np.bincount(groups[batch], minlength=3).tolist() == [2, 2, 4]

@@ -8,7 +8,9 @@ import pytest
 
 from fidip.data.augment import Augmentation
 from fidip.errors import RecipeError
+from fidip.networks.lora import LowRank
 from fidip.training.recipe import Pretrain, Recipe
+from fidip.training.teacher import MeanTeacher
 from figures import RECIPE, SUPERVISED, TINY
 
 PLAIN = Recipe(name="plain", source="tests", epochs=10, batch_size=8, learning_rate=1e-3, network=TINY)
@@ -16,16 +18,32 @@ PLAIN = Recipe(name="plain", source="tests", epochs=10, batch_size=8, learning_r
 CONTRADICTIONS = [
     (PLAIN, {"domain_weight": 0.1}, "domain_weight 0.1 without a classifier"),
     (PLAIN, {"pretrain": Pretrain(1, 8)}, "a pre-stage without a classifier"),
-    (PLAIN, {"unlabelled": True}, "without a classifier"),
+    (PLAIN, {"unlabelled": True}, "unlabelled people without a classifier, who teach method fine-tune nothing"),
+    (PLAIN, {"unlabelled_share": 0.5}, "unlabelled people without a classifier"),
+    (PLAIN, {"teacher": MeanTeacher(decay=0.9)}, "a teacher's settings with method fine-tune"),
+    (
+        PLAIN,
+        {"method": "mean-teacher", "unlabelled_share": 0.5, "synthetic_share": 0.5, "batch_size": 2},
+        "a batch of 2 for real, synthetic and unlabelled people",
+    ),
+    (PLAIN, {"lora": LowRank(), "frozen": ("res1",)}, "lora and frozen together"),
+    (PLAIN, {"method": "fidip"}, "method fidip without a classifier"),
+    (PLAIN, {"method": "dann", "domain_weight": 0.1}, "method dann without a classifier"),
+    (PLAIN, {"method": "adabn", "domain_weight": 0.1}, "domain_weight 0.1"),
+    (PLAIN, {"domain_share": 0.1}, "domain_share with a method that has no weight"),
+    (RECIPE, {"domain_share": 0.1}, "domain_weight and domain_share together"),
+    (RECIPE, {"method": "mmd"}, "a classifier, which method mmd has no use for"),
+    (RECIPE, {"method": "fine-tune", "domain_weight": 0.0}, "a classifier, which method fine-tune has no use for"),
+    (RECIPE, {"method": "dann", "domain_ramp": 1.0}, "domain_ramp with method dann"),
     (PLAIN, {"milestones": (3,), "cosine": True}, "milestones and cosine"),
     (PLAIN, {"milestones": (40, 200)}, "before the last"),
     (PLAIN, {"milestones": (5, 3)}, "ascending"),
     (PLAIN, {"frozen_batchnorm_drifts": True}, "nothing frozen"),
     (PLAIN, {"backbone": "resnet-50"}, "different backbones, resnet-18 and resnet-50"),
     (PLAIN, {"starts_from": "dark-hrnet-w48-384x288"}, "different backbones, resnet-18 and hrnet"),
-    (PLAIN, {"alternation": "epoch"}, "alternation by epoch without a classifier"),
+    (PLAIN, {"alternation": "epoch"}, "alternation by epoch with method fine-tune, which has no stage I"),
     (PLAIN, {"stop_at_accuracy": 0.6}, "without a pre-stage: a classifier that has learnt nothing"),
-    (PLAIN, {"real_images": "unlabelled"}, "real_images 'unlabelled' without a classifier"),
+    (PLAIN, {"real_images": "unlabelled"}, "real_images 'unlabelled', who would teach nothing"),
     (PLAIN, {"real_images": "none", "synthetic_share": 0.5}, "synthetic_share without real images"),
 ]
 OUT_OF_RANGE = [
@@ -36,6 +54,9 @@ OUT_OF_RANGE = [
     {"real_images": "some"}, {"starts_from": "yolo"}, {"augmentation": Augmentation(scale=1.0)},
     {"augmentation": Augmentation(rotation=-1.0)}, {"augmentation": Augmentation(flip_probability=1.1)},
     {"augmentation": Augmentation(contrast=math.nan)},
+    {"method": "magic"}, {"domain_share": -0.1}, {"domain_share": math.nan},
+    {"lora": LowRank(rank=0)}, {"lora": LowRank(alpha=0.0)},
+    {"unlabelled_share": 1.0}, {"teacher": MeanTeacher(decay=1.0)}, {"teacher": MeanTeacher(confidence=-0.1)},
 ]  # fmt: skip
 
 
@@ -85,6 +106,28 @@ def test_the_domain_weight_is_constant_or_ramped() -> None:
     ramped = replace(constant, domain_ramp=2.0)
     weights = [ramped.domain_weight_at(epoch, step, 4) for epoch in range(3) for step in range(4)]
     assert weights == pytest.approx([min(0.5, 0.5 * n / 8) for n in range(12)])
+
+
+def test_a_share_is_ramped_like_a_weight() -> None:
+    recipe = replace(RECIPE, domain_weight=0.0, domain_share=0.2, domain_ramp=1.0)
+    recipe.validate()
+    weights = [recipe.domain_weight_at(epoch, step, 2) for epoch in range(2) for step in range(2)]
+    assert weights == pytest.approx([0.0, 0.1, 0.2, 0.2])
+
+
+def test_the_ramp_of_dann_is_the_published_one() -> None:
+    """2 / (1 + exp(−10 p)) − 1 is tanh(5 p)."""
+    recipe = replace(RECIPE, method="dann", domain_weight=0.5, epochs=4)
+    recipe.validate()
+    weights = [recipe.domain_weight_at(epoch, step, 3) for epoch in range(4) for step in range(3)]
+    assert weights == pytest.approx([0.5 * math.tanh(5 * n / 12) for n in range(12)])
+    assert weights[0] == 0.0
+
+
+def test_the_method_follows_from_the_classifier_unless_it_is_told() -> None:
+    assert PLAIN.learning == "fine-tune"
+    assert RECIPE.learning == "fidip"
+    assert replace(PLAIN, method="mmd").learning == "mmd"
 
 
 def test_a_recipe_is_json() -> None:

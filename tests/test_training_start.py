@@ -126,3 +126,20 @@ def test_only_networks_that_are_wide_enough_are_laid_out_channels_last(width, he
     net = start_learners(recipe, start_network(recipe, None), CPU).pose_net
     kernel = net.backbone.get_submodule("conv1").weight
     assert kernel.is_contiguous(memory_format=torch.channels_last) == fast
+
+
+@pytest.mark.parametrize("method", ["regda", "mean-teacher"])
+def test_methods_that_look_at_peaks_refuse_heatmaps_without(method) -> None:
+    card = NetworkCard("mobilenet-v2", 0.35, (64, 64), 16, head="pixel-shuffle")
+    recipe = replace(SUPERVISED, network=card, method=method, domain_weight=0.1, input_size=None, sigma=None)
+    with pytest.raises(RecipeError, match=f"recipe tiny: method {method} with a pixel-shuffle head"):
+        start_learners(recipe, start_network(recipe, None), CPU)
+
+
+def test_the_second_head_of_regda_is_like_the_first_and_drawn_by_the_seed() -> None:
+    recipe = replace(SUPERVISED, method="regda", domain_weight=0.1)
+    first, again = (start_learners(recipe, start_network(recipe, None), CPU) for _ in range(2))
+    head = first.pose_net.head.state_dict()
+    assert {n: t.shape for n, t in first.classifier.state_dict().items()} == {n: t.shape for n, t in head.items()}
+    assert not torch.equal(weights_of(first.classifier), weights_of(first.pose_net.head))
+    assert torch.equal(weights_of(first.classifier), weights_of(again.classifier))

@@ -18,6 +18,7 @@ from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.recipe import Recipe
 from fidip.training.run import train
 from fidip.training.stages import StepRecord
+from fidip.training.unlabelled import read_unlabelled
 from figures import RECIPE, figure_set
 
 SETS = {
@@ -86,4 +87,7 @@ def _train(folder: Path, out: Path, told: Connection | None, recipe: Recipe) -> 
         if told is not None and isinstance(event, StepRecord):
             told.send(event.step)
 
-    train(replace(recipe, save_every=1), inputs_in(folder), out, resume=True, watch=tell)
+    inputs = inputs_in(folder)
+    if recipe.learning == "mean-teacher":
+        inputs = replace(inputs, adults=None, unlabelled=read_unlabelled(folder / "ar" / "images"))
+    train(replace(recipe, save_every=1), inputs, out, resume=True, watch=tell)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from fidip.errors import DataWarning, ImageError
+from fidip.errors import DataError, DataWarning, ImageError
 from fidip.files import unreadable, write_bytes
 
 RGBImage = NDArray[np.uint8]
@@ -23,6 +23,9 @@ RGBImage = NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Only these are ever opened: every other decoder of Pillow is surface for hostile files and nothing else."""
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""By which a photo is told in a folder."""
 
 MAX_PIXELS = 64_000_000
 """Checked before decoding, so that a small file cannot fill the memory."""
@@ -78,6 +81,22 @@ def read_levels(path: Path | str) -> NDArray[np.uint16]:  # (H, W)
         if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 65535:
             raise ImageError(path, "holds values beyond 16 bits")
         return values.astype(np.uint16)
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """The photos of a folder in the order of their names.
+
+    A photo is told by its suffix; hidden files are none: macOS leaves a ``._photo.jpg`` beside each on foreign disks.
+
+    Raises:
+        DataError: no such folder, or no photo in it.
+    """
+    if not folder.is_dir():
+        raise DataError(folder, "", "no such folder; name a folder of photos")
+    photos = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and not p.name.startswith("."))
+    if not photos:
+        raise DataError(folder, "", f"no photo in this folder ({', '.join(PHOTO_SUFFIXES)})")
+    return photos
 
 
 def image_size(path: Path | str) -> tuple[int, int]:

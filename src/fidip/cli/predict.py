@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from fidip.errors import DataError, FidipError, ImageError
+from fidip.errors import FidipError, ImageError
 
 if TYPE_CHECKING:
     from fidip.inference.photos import Photo
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 def predict(
@@ -60,23 +58,17 @@ def predict(
 
 
 def _photos(given: tuple[Path, ...]) -> list[Path]:
+    from fidip.images import photos_in
+
     if not given:
         raise FidipError("no photo given; name photos or a folder of photos")
     photos: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if _is_photo(p))
-            if not inside:
-                raise DataError(path, "", f"no photo in this folder ({', '.join(PHOTO_SUFFIXES)})")
-            photos += inside
+            photos += photos_in(path)
         else:
             photos.append(path)
     return photos
-
-
-def _is_photo(path: Path) -> bool:
-    """By its name; hidden files are none: macOS leaves a ``._photo.jpg`` beside each photo on foreign disks."""
-    return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
 
 
 def _unreadable(unread: list[ImageError], total: int) -> FidipError:

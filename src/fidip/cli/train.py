@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fidip.training.events import Event, Plan, StagePlan
+    from fidip.training.recipe import Recipe
 
 Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
 
@@ -24,6 +25,8 @@ def train(
     real: Json = None,
     synthetic: Json = None,
     validation: Json = None,
+    unlabelled: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    unlabelled_boxes: Json = None,
     adults: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="REAL.json SYN.json")] = None,
     init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -31,6 +34,7 @@ def train(
     seed: int | None = None,
     epochs: int | None = None,
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE")] = (),
+    domain_share: float | None = None,
     resume: bool = False,
 ) -> None:
     """Train a pose network by a recipe; `fidip recipes` lists them.
@@ -44,6 +48,8 @@ def train(
         real: Real infants.
         synthetic: Synthetic infants.
         validation: Infants on whom the best epoch is chosen; they may share nothing with the others.
+        unlabelled: Folder of photos of real infants without labels, for methods that learn from them.
+        unlabelled_boxes: COCO file that says where people are in these photos; without it one fills each photo.
         adults: Real and synthetic adults, for the pre-stage.
         init: Weights to start from: a file, or the name of an embedded network.
         images: Folder of the images, if they do not lie beside their annotation file.
@@ -51,26 +57,33 @@ def train(
         seed: Seed, instead of the recipe's.
         epochs: Number of epochs, instead of the recipe's.
         set: Another value for a number of the recipe, such as pretrain.epochs=2; may be repeated.
+        domain_share: Weight of the method's second loss as a share of the pose gradient, instead of the recipe's λ.
         resume: Go on from the checkpoint in the folder.
     """
+    from fidip.errors import RecipeError
     from fidip.recipes import find_recipe
     from fidip.training import run
     from fidip.training.inputs import Inputs, LabelledSet
     from fidip.training.settings import with_settings
+    from fidip.training.unlabelled import read_unlabelled
 
-    numbers = {"seed": seed, "epochs": epochs}
+    numbers = {"seed": seed, "epochs": epochs, "domain_share": domain_share}
     settings = [f"{name}={number}" for name, number in numbers.items() if number is not None]
+    settings += ["domain_weight=0"] if domain_share is not None else []
     chosen = with_settings(find_recipe(recipe), [*settings, *set])
 
     def read(file: Path | None) -> LabelledSet | None:
         return None if file is None else LabelledSet.read(file, images)
 
+    if unlabelled_boxes is not None and unlabelled is None:
+        raise RecipeError("--unlabelled-boxes without --unlabelled: name the folder of the photos too")
     inputs = Inputs(
         real=read(real),
         synthetic=read(synthetic),
         validation=read(validation),
         adults=adults and (LabelledSet.read(adults[0], images), LabelledSet.read(adults[1], images)),
         init=init,
+        unlabelled=None if unlabelled is None else read_unlabelled(unlabelled, unlabelled_boxes),
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -105,6 +118,8 @@ class _Watcher:
 
 
 def _schedule(plan: Plan) -> str:
+    from fidip.training.adaptation import WEIGHED
+
     recipe = plan.recipe
     lines = [f"{recipe.name} (seed {recipe.seed}) on {plan.device}: {recipe.source}"]
     if recipe.published is not None:
@@ -118,6 +133,7 @@ def _schedule(plan: Plan) -> str:
     lines += [f"  {plan.learning:,} of {plan.parameters:,} parameters learn{frozen}{drift}"]
     if recipe.classifier:
         lines += [f"  domain classifier, {recipe.classifier}: {plan.classifier_parameters:,} parameters"]
+    lines += [f"  method {recipe.learning}{_weight(recipe, recipe.learning in WEIGHED)}"]
     if recipe.real_images == "unlabelled":
         lines += ["  real people teach the domain only; their keypoints are not looked at"]
     lines += [line for stage in plan.stages for line in _stage(stage)]
@@ -154,6 +170,12 @@ def _from_to(pair: tuple[float, float]) -> str:
     return first if first == last else f"{first} to {last}"
 
 
+def _weight(recipe: Recipe, weighed: bool) -> str:
+    if recipe.domain_share is not None:
+        return f", {recipe.domain_share:g} of the pose gradient"
+    return f", weight {recipe.domain_weight:g}" if weighed else ""
+
+
 def _line(line: dict[str, Any]) -> str:
     """A line of the history in words."""
     parts = [f"{line['stage']} epoch {line['epoch']}"]
@@ -169,5 +191,7 @@ SHOWN = {
     "pose_loss": "pose loss",
     "domain_loss": "domain loss",
     "domain_accuracy": "domain accuracy",
+    "domain_weight": "weight",
     "gradient_ratio": "gradient ratio",
+    "believed": "believed",
 }

@@ -86,13 +86,14 @@ class Draw:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Samples as the stages of training take them. ``files`` names the images, for messages."""
+    """Samples as the stages of training take them. ``files`` names the images; ``drawn`` is how they vary."""
 
     images: Tensor  # (B, 3, H, W) RGB float32 in [0, 1]
     heatmaps: Tensor  # (B, K, h, w)
     weights: Tensor  # (B, K) 0 for keypoints without a label or out of reach, else 1
     synthetic: Tensor  # (B,) 1.0 synthetic, 0.0 real
     files: tuple[str, ...]
+    drawn: Draw | None = None
 
 
 def make_batch(
@@ -113,7 +114,7 @@ def make_batch(
         points.to(device), weights.to(device), format.heatmap_size, format.sigma, format.encoding
     )
     synthetic = torch.tensor([float(sample.domain) for sample in samples], device=device)
-    return Batch(images, heatmaps, weights, synthetic, tuple(sample.file for sample in samples))
+    return Batch(images, heatmaps, weights, synthetic, tuple(sample.file for sample in samples), drawn)
 
 
 def draw(samples: list[Sample], format: TargetFormat, augmentation: Augmentation, rng: np.random.Generator) -> Draw:

@@ -90,6 +90,11 @@ class ResidentSamples:
         return np.array([sample.domain for sample in self.samples], dtype=np.intp)
 
     @property
+    def labelled(self) -> NDArray[np.bool_]:  # (N,)
+        """Who has a labelled keypoint."""
+        return np.array([(sample.keypoints[:, 2] > 0).any() for sample in self.samples], dtype=np.bool_)
+
+    @property
     def bytes(self) -> int:
         """Memory taken by the pieces."""
         return sum(sample.piece.nbytes for sample in self.samples)

@@ -12,6 +12,11 @@ from fidip.errors import DataError
 
 Indices = NDArray[np.intp]
 
+UNLABELLED = 2
+"""The group of people without labels, beside the two domains of those with."""
+
+GROUPS = ("real", "synthetic", "unlabelled")
+
 SMALLEST_BATCH = 2
 """Batch normalisation of a vector needs two samples; a rest of one is dropped."""
 
@@ -23,12 +28,15 @@ class Order:
     Without ``synthetic_share`` the samples are shuffled together, as in the paper, and the last batch may be smaller.
     With it every batch holds exactly that share of synthetic samples (rounded); the epoch ends when the domain that is
     rarer in a batch, compared with its number of samples, has been seen once, and the other is reshuffled and
-    repeated. ``steps`` sets the number of batches instead; samples are then repeated, or left for the next epoch.
+    repeated. ``unlabelled_share`` sets apart so much of every batch for people without labels, so that the others are
+    met as often whoever else is there; ``synthetic_share`` is then of the rest. ``steps`` sets the number of batches
+    instead; samples are then repeated, or left for the next epoch.
     """
 
     batch_size: int
     synthetic_share: float | None = None
     steps: int | None = None
+    unlabelled_share: float | None = None
 
 
 def generator(seed: int, stage: int, epoch: int, batch: int | None = None) -> np.random.Generator:
@@ -37,17 +45,17 @@ def generator(seed: int, stage: int, epoch: int, batch: int | None = None) -> np
     return np.random.default_rng([seed, stage, epoch, 0 if batch is None else batch + 1])
 
 
-def epoch_batches(domains: Indices, order: Order, rng: np.random.Generator) -> list[Indices]:
-    """The batches of one epoch as indices of samples.
+def epoch_batches(groups: Indices, order: Order, rng: np.random.Generator) -> list[Indices]:
+    """The batches of one epoch as indices of samples, of which ``groups`` (N,) tells the domain, or ``UNLABELLED``.
 
     Raises:
-        DataError: there are fewer than two samples, or a balanced order lacks one of the domains.
+        DataError: there are fewer than two samples, or a balanced order lacks one of the groups.
     """
-    if len(domains) < SMALLEST_BATCH:
-        raise DataError("training data", "", f"{len(domains)} usable people; at least {SMALLEST_BATCH} are needed")
-    if order.synthetic_share is None:
-        return _shuffled(len(domains), order, rng)
-    return _balanced(domains, order, order.synthetic_share, rng)
+    if len(groups) < SMALLEST_BATCH:
+        raise DataError("training data", "", f"{len(groups)} usable people; at least {SMALLEST_BATCH} are needed")
+    if order.synthetic_share is None and order.unlabelled_share is None:
+        return _shuffled(len(groups), order, rng)
+    return _balanced(groups, order, rng)
 
 
 def _shuffled(count: int, order: Order, rng: np.random.Generator) -> list[Indices]:
@@ -59,16 +67,34 @@ def _shuffled(count: int, order: Order, rng: np.random.Generator) -> list[Indice
     return [batch for batch in batches if len(batch) >= SMALLEST_BATCH]
 
 
-def _balanced(domains: Indices, order: Order, share: float, rng: np.random.Generator) -> list[Indices]:
-    synthetic = min(max(round(order.batch_size * share), 1), order.batch_size - 1)
-    quotas = {Domain.REAL: order.batch_size - synthetic, Domain.SYNTHETIC: synthetic}
-    members = {domain: np.flatnonzero(domains == domain) for domain in quotas}
-    for domain, indices in members.items():
-        if len(indices) == 0:
-            raise DataError("training data", "", f"balanced batches need {domain.name.lower()} people; none is usable")
-    steps = order.steps or max(-(-len(members[domain]) // quota) for domain, quota in quotas.items())
-    streams = [_repeated(members[d], steps * quota, rng).reshape(steps, quota) for d, quota in quotas.items()]
+def _balanced(groups: Indices, order: Order, rng: np.random.Generator) -> list[Indices]:
+    members, quotas = [], []
+    for wanted, quota in _quotas(order):
+        found = np.flatnonzero(np.isin(groups, wanted))
+        if len(found) == 0:
+            names = " or ".join(GROUPS[group] for group in wanted)
+            raise DataError("training data", "", f"balanced batches need {names} people; none is usable")
+        members.append(found)
+        quotas.append(quota)
+    steps = order.steps or max(-(-len(some) // quota) for some, quota in zip(members, quotas, strict=True))
+    streams = [
+        _repeated(some, steps * quota, rng).reshape(steps, quota) for some, quota in zip(members, quotas, strict=True)
+    ]
     return [rng.permutation(batch) for batch in np.concatenate(streams, axis=1)]
+
+
+def _quotas(order: Order) -> list[tuple[tuple[int, ...], int]]:
+    """Which groups share which part of every batch."""
+    rest, quotas = order.batch_size, []
+    if order.unlabelled_share is not None:
+        few = 1 if order.synthetic_share is None else 2
+        quota = min(max(round(rest * order.unlabelled_share), 1), rest - few)
+        quotas, rest = [((UNLABELLED,), quota)], rest - quota
+    labelled = (int(Domain.REAL), int(Domain.SYNTHETIC))
+    if order.synthetic_share is None:
+        return [(labelled, rest), *quotas]
+    synthetic = min(max(round(rest * order.synthetic_share), 1), rest - 1)
+    return [(labelled[:1], rest - synthetic), (labelled[1:], synthetic), *quotas]
 
 
 def _repeated(members: Indices, count: int, rng: np.random.Generator) -> Indices:

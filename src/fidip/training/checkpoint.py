@@ -69,6 +69,8 @@ def restore(path: Path, learners: Learners) -> None:
         if learners.classifier is not None and learners.domain_optimizer is not None:
             learners.classifier.load_state_dict(_part(state, "classifier/"))
             _restore_optimizer(learners.domain_optimizer, _part(state, "domain_optimizer/"))
+        for name, companion in learners.companions.items():
+            companion.load_state_dict(_part(state, f"{name}/"))
     except (RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{path}: of another network: {reason:.200}; choose another --out") from error
@@ -96,6 +98,8 @@ def _state(learners: Learners) -> dict[str, Tensor]:
     if learners.classifier is not None and learners.domain_optimizer is not None:
         state |= {f"classifier/{name}": tensor for name, tensor in learners.classifier.state_dict().items()}
         state |= _optimizer_state("domain_optimizer/", learners.domain_optimizer)
+    for part, companion in learners.companions.items():
+        state |= {f"{part}/{name}": tensor for name, tensor in companion.state_dict().items()}
     state[CPU_GENERATOR] = torch.get_rng_state()
     if any(tensor.is_cuda for tensor in state.values()):
         state[CUDA_GENERATOR] = torch.cuda.get_rng_state()

@@ -14,6 +14,7 @@ from fidip.coco import image_paths, read_coco
 from fidip.errors import DataError, DataWarning, RecipeError
 from fidip.files import sha256_of
 from fidip.skeleton import COCO_17, Skeleton
+from fidip.training.adaptation import ALIGNING
 from fidip.training.recipe import Recipe
 
 
@@ -48,6 +49,7 @@ class Part(NamedTuple):
     domain: Domain
     labelled: LabelledSet
     adults: bool = False
+    unlabelled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +61,15 @@ class Inputs:
     validation: LabelledSet | None = None
     adults: tuple[LabelledSet, LabelledSet] | None = None  # real, synthetic
     init: Path | str | None = None  # weights to start from: a file, or the name of an embedded network
+    unlabelled: LabelledSet | None = None  # real, and nobody has a label: ``fidip.training.unlabelled`` reads photos so
 
     @property
     def training(self) -> tuple[Part, ...]:
         """Everything that is learnt from."""
         infants = ((Domain.REAL, self.real), (Domain.SYNTHETIC, self.synthetic))
         parts = [Part(f"--{domain.name.lower()}", domain, one) for domain, one in infants if one is not None]
+        if self.unlabelled is not None:
+            parts.append(Part("--unlabelled", Domain.REAL, self.unlabelled, unlabelled=True))
         adults = zip(Domain, self.adults or (), strict=False)
         return (*parts, *(Part(f"--adults ({d.name.lower()})", d, one, adults=True) for d, one in adults))
 
@@ -84,13 +89,15 @@ def check_inputs(recipe: Recipe, inputs: Inputs) -> None:
         RecipeError: the recipe needs a file that is not given, or a file is given that it does not use.
         DataError: the validation set shares an image or an origin with a training set, or one image enters twice.
     """
-    both = _needs_both(recipe)
+    both, real = _needs_both(recipe), inputs.real or inputs.unlabelled
     reals = "it learns from real images" + " without their keypoints" * (recipe.real_images == "unlabelled")
     synthetics = "it learns from " + ("synthetic images alone" if recipe.real_images == "none" else "both domains")
+    without_real = recipe.real_images != "none" and (_needs_real(recipe) or not inputs.synthetic)
     needed = {
         "--adults": (recipe.pretrain and not inputs.adults, "it has a pre-stage"),
-        "--real": (not inputs.real and recipe.real_images != "none" and (both or not inputs.synthetic), reals),
+        "--real": (not real and without_real, reals),
         "--synthetic": (not inputs.synthetic and (both or recipe.real_images == "none"), synthetics),
+        "--unlabelled": (not inputs.unlabelled and _needs_unlabelled(recipe), "it learns from people without labels"),
         "--init": (inputs.init is None and recipe.network is None, f"it starts from {recipe.starts_from or 'weights'}"),
     }
     for option, (missing, reason) in needed.items():
@@ -98,10 +105,13 @@ def check_inputs(recipe: Recipe, inputs: Inputs) -> None:
             raise RecipeError(f"recipe {recipe.name} needs {option}: {reason}")
     if inputs.adults and not recipe.pretrain:
         raise RecipeError(f"recipe {recipe.name} has no pre-stage and does not use --adults: leave it out")
-    if inputs.real and recipe.real_images == "none":
+    if real and recipe.real_images == "none":
+        option = "--real" if inputs.real else "--unlabelled"
         raise RecipeError(
-            f"recipe {recipe.name} learns from synthetic images alone and does not use --real: leave it out"
+            f"recipe {recipe.name} learns from synthetic images alone and does not use {option}: leave it out"
         )
+    if inputs.unlabelled and recipe.learning == "fine-tune":
+        raise RecipeError(f"recipe {recipe.name} learns from labels only and does not use --unlabelled: leave it out")
     for part in inputs.training:
         _warn_of_domain(part.option, part.domain, part.labelled)
     if inputs.validation is not None:
@@ -131,7 +141,7 @@ def fingerprints(inputs: Inputs, tick: Callable[[], None]) -> dict[str, Any]:
             tick()
         prints[name.removeprefix("--")] = {
             "file": labelled.file.name,
-            "annotations_sha256": sha256_of(labelled.file),
+            "annotations_sha256": sha256_of(labelled.file) if labelled.file.is_file() else None,  # a folder of photos
             "images_sha256": every.hexdigest(),
             "images": len(labelled.images),
         }
@@ -141,7 +151,18 @@ def fingerprints(inputs: Inputs, tick: Callable[[], None]) -> dict[str, Any]:
 def _needs_both(recipe: Recipe) -> bool:
     if recipe.real_images == "none":
         return False
-    return recipe.domain_weight > 0 or recipe.synthetic_share is not None or recipe.real_images == "unlabelled"
+    weight = recipe.domain_weight or recipe.domain_share
+    aligned = bool(weight and recipe.learning in ALIGNING)
+    return aligned or recipe.synthetic_share is not None or recipe.real_images == "unlabelled"
+
+
+def _needs_real(recipe: Recipe) -> bool:
+    return _needs_both(recipe) or recipe.learning == "adabn"
+
+
+def _needs_unlabelled(recipe: Recipe) -> bool:
+    kept = recipe.unlabelled or recipe.real_images == "unlabelled"
+    return not kept and (recipe.learning == "mean-teacher" or recipe.unlabelled_share is not None)
 
 
 def _warn_of_domain(option: str, domain: Domain, labelled: LabelledSet) -> None:
@@ -154,7 +175,7 @@ def _warn_of_domain(option: str, domain: Domain, labelled: LabelledSet) -> None:
 
 def _refuse_leaks(inputs: Inputs, validation: LabelledSet) -> None:
     judged = {path.resolve() for path in validation.paths}
-    for option, _, labelled, _ in inputs.training:
+    for option, _, labelled, *_ in inputs.training:
         shared = next((path for path in labelled.paths if path.resolve() in judged), None)
         if shared is not None:
             problem = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from fidip.training.stages import StepRecord
 
-MEANS = ("pose_loss", "domain_loss", "domain_accuracy")
+MEANS = ("pose_loss", "domain_loss", "domain_accuracy", "domain_weight", "believed")
 
 
 @dataclass(slots=True)
@@ -20,7 +20,8 @@ class Journal:
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)  # of the steps that had such a number
     seconds: float = 0.0
-    gradient_ratio: float | None = None
+    gradient_ratio: float | None = None  # the mean of those that were taken
+    ratios: int = 0  # how many
     history: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None  # the line of the epoch whose weights are kept
@@ -42,7 +43,9 @@ class Journal:
                 self.counts[name] = self.counts.get(name, 0) + 1
         self.seconds += record.seconds
         if record.gradient_ratio is not None:
-            self.gradient_ratio = record.gradient_ratio
+            self.ratios += 1
+            before = self.gradient_ratio or 0.0
+            self.gradient_ratio = before + (record.gradient_ratio - before) / self.ratios
 
     def close_epoch(self, record: StepRecord, validation: dict[str, Any] | None) -> dict[str, Any]:
         """End the epoch with its last step; returns its line of the history."""
@@ -58,7 +61,7 @@ class Journal:
         self.history.append(line)
         self.timings.append({"stage": record.stage, "epoch": record.epoch + 1, "seconds": round(self.seconds, 3)})
         self.epoch, self.step, self.sums, self.counts = record.epoch + 1, 0, {}, {}
-        self.seconds, self.gradient_ratio = 0.0, None
+        self.seconds, self.gradient_ratio, self.ratios = 0.0, None, 0
         return line
 
     def close_stage(self) -> None:

@@ -9,7 +9,7 @@ from fidip.skeleton import SKELETONS
 from fidip.training.events import Plan, StagePlan
 from fidip.training.journal import Journal
 from fidip.training.recipe import Recipe
-from fidip.training.schedule import PRETRAIN, Stage
+from fidip.training.schedule import PRETRAIN, Stage, groups
 from fidip.training.stages import Learners
 
 FLOAT = 4  # bytes
@@ -54,7 +54,7 @@ def plan(
 def _stage(stage: Stage, recipe: Recipe) -> StagePlan:
     domains = stage.samples.domains
     synthetic = int(domains.sum())
-    batches = epoch_batches(domains, stage.order, generator(recipe.seed, stage.number, 0))
+    batches = epoch_batches(groups(stage.samples, stage.order), stage.order, generator(recipe.seed, stage.number, 0))
     synthetic_per_step = sum(int(domains[batch].sum()) for batch in batches) / len(batches)
     last = (stage.epochs - 1, stage.batches - 1, stage.batches)
     before = stage.name == PRETRAIN  # the schedule of stages I and II has not begun

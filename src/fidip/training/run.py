@@ -24,12 +24,14 @@ from fidip.errors import DataWarning, StorageError, WeightsError
 from fidip.files import new_folder, output_folder, sha256_of, write_json, write_text
 from fidip.networks.card import NetworkCard
 from fidip.networks.devices import find_device
+from fidip.networks.pose import PoseNet
 from fidip.networks.weights import save_pose_net, weights_sha256
 from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
 from fidip.training.events import EpochEnd, Loading, Watch
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
 from fidip.training.journal import Journal
 from fidip.training.loading import load_data
+from fidip.training.outcome import outcome
 from fidip.training.planning import plan
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
@@ -106,7 +108,8 @@ def train(
         net = start_network(recipe, inputs.init)
         data = load_data(recipe, inputs, net.card, place, tick)
         stages = lay_out(recipe, data.infants, data.adults)
-        run = _Run(recipe, folder, place, start_learners(recipe, net, place), stages, data.validation, identity, watch)
+        learners = start_learners(recipe, net, place, data.infants)
+        run = _Run(recipe, folder, place, learners, stages, data.validation, identity, watch)
         if journal.started:
             restore(folder / CHECKPOINT, run.learners)
             _write_history(folder, journal)
@@ -129,9 +132,9 @@ def _go(run: _Run, journal: Journal) -> RunResult:
         journal.close_stage()
     journal.ended = _at_chance(run.recipe, journal)
     if run.validation is None:
-        _keep(run, journal, journal.history[-1])
+        _keep(run, journal, journal.history[-1], _outcome(run))
     elif journal.ended and journal.best is not None:
-        _write_summary(run, journal, journal.best)
+        _write_summary(run, journal, journal.best, _outcome(run))
     journal.finished = True
     _save(run, journal)
     return _result(run.out, journal)
@@ -151,11 +154,11 @@ def _at_chance(recipe: Recipe, journal: Journal) -> str | None:
 
 def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) -> None:
     """Validate, keep the weights if they are the best, write the history and a checkpoint."""
-    judged = run.validation is not None and stage.name == ADAPT
-    figures = validate(run.learners.pose_net, run.validation, run.device) if judged and run.validation else None
+    net = _outcome(run) if run.validation is not None and stage.name == ADAPT else None
+    figures = validate(net, run.validation, run.device) if net is not None and run.validation else None
     line = journal.close_epoch(record, figures)
-    if figures is not None and journal.better(line):
-        _keep(run, journal, line)
+    if net is not None and journal.better(line):
+        _keep(run, journal, line, net)
     _save(run, journal)
     run.watch(EpochEnd(line))
 
@@ -173,24 +176,27 @@ def _write_history(out: Path, journal: Journal) -> None:
     write_text(out / TIMINGS, _lines(journal.timings))
 
 
-def _keep(run: _Run, journal: Journal, line: dict[str, Any]) -> None:
+def _outcome(run: _Run) -> PoseNet:
+    return outcome(run.recipe, run.learners, run.stages[-1].samples, run.device)
+
+
+def _keep(run: _Run, journal: Journal, line: dict[str, Any], net: PoseNet) -> None:
     """Write the weights as the run's result."""
-    net = run.learners.pose_net
-    previous, net.card = net.card, _card(run, line)
+    previous, net.card = net.card, _card(run, line, net)
     save_pose_net(net, run.out / BEST)
     net.card = previous
-    _write_summary(run, journal, line)
+    _write_summary(run, journal, line, net)
     journal.best = line
 
 
-def _write_summary(run: _Run, journal: Journal, line: dict[str, Any]) -> None:
+def _write_summary(run: _Run, journal: Journal, line: dict[str, Any], net: PoseNet) -> None:
     summary = {
         **_facts(run, line),
         "ended": journal.ended,
         "recipe": run.identity["recipe"],
         "init": run.identity["init"],
         "data": run.identity["data"],
-        "network": json.loads(_card(run, line).to_json()),
+        "network": json.loads(_card(run, line, net).to_json()),
         "weights_sha256": sha256_of(run.out / BEST),
         "versions": versions(),
         "machine": machine(run.device),
@@ -203,10 +209,10 @@ def _facts(run: _Run, line: dict[str, Any]) -> dict[str, Any]:
     return {"recipe": run.recipe.name, "seed": run.recipe.seed, "chosen": chosen, "figures": line}
 
 
-def _card(run: _Run, line: dict[str, Any]) -> NetworkCard:
+def _card(run: _Run, line: dict[str, Any], net: PoseNet) -> NetworkCard:
     """The card of the weights that the epoch of this line left."""
     training = {**_facts(run, line), "data": run.identity["data"]}
-    return replace(run.learners.pose_net.card, name=run.recipe.name, training=training)
+    return replace(net.card, name=run.recipe.name, training=training)
 
 
 def _result(out: Path, journal: Journal) -> RunResult:

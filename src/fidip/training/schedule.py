@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from fidip.data.augment import TargetFormat, make_batch
 from fidip.data.samples import ResidentSamples
-from fidip.data.sampling import Order, epoch_batches, generator
+from fidip.data.sampling import UNLABELLED, Indices, Order, epoch_batches, generator
+from fidip.data.views import plain_view
 from fidip.networks.card import NetworkCard
 from fidip.skeleton import SKELETONS
+from fidip.training.adaptation import METHODS, Learn
 from fidip.training.recipe import Recipe
-from fidip.training.stages import Learners, StepRecord, Turn, adapt, adapt_by_epoch, pretrain_classifier
+from fidip.training.stages import Turn, adapt_by_epoch, pretrain_classifier
 
 PRETRAIN, ADAPT = "pretrain", "adapt"
 
@@ -28,7 +31,7 @@ class Stage:
     batches: int  # of an epoch
     samples: ResidentSamples
     order: Order
-    learn: Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
+    learn: Learn
     passes: int = 1  # over the batches of an epoch
 
     @property
@@ -48,7 +51,7 @@ def lay_out(recipe: Recipe, infants: ResidentSamples, adults: ResidentSamples | 
         order, epochs = recipe.pretrain_order(), recipe.pretrain.epochs
         stages.append(Stage(PRETRAIN, 0, epochs, _batches(adults, order), adults, order, pretrain_classifier))
     order, by_epoch = recipe.order(), recipe.alternation == "epoch"
-    learn, passes = (adapt_by_epoch, 2) if by_epoch else (adapt, 1)
+    learn, passes = (adapt_by_epoch, 2) if by_epoch else (METHODS[recipe.learning], 1)
     stages.append(Stage(ADAPT, 1, recipe.epochs, _batches(infants, order), infants, order, learn, passes))
     return tuple(stages)
 
@@ -63,7 +66,9 @@ def turns(
     """
     format = target_format(card)
     for epoch in range(start[0], stage.epochs):
-        batches = epoch_batches(stage.samples.domains, stage.order, generator(recipe.seed, stage.number, epoch))
+        batches = epoch_batches(
+            groups(stage.samples, stage.order), stage.order, generator(recipe.seed, stage.number, epoch)
+        )
         for done in range(start[1] if epoch == start[0] else 0, stage.steps):
             number, step = divmod(done, stage.batches)
             rng = generator(recipe.seed, stage.number, epoch, step)
@@ -73,7 +78,10 @@ def turns(
             else:
                 rate = recipe.learning_rate_at(epoch, step, stage.batches)
                 weight = recipe.domain_weight_at(epoch, step, stage.batches)
-                yield Turn(stage.name, epoch, step, batch, rate, weight, first_pass=number < stage.passes - 1)
+                taught = recipe.learning == "mean-teacher"
+                view = plain_view(stage.samples, batches[step], batch, format, device) if taught else None
+                first = number < stage.passes - 1
+                yield Turn(stage.name, epoch, step, batch, rate, weight, first_pass=first, view=view)
 
 
 def target_format(card: NetworkCard) -> TargetFormat:
@@ -83,5 +91,12 @@ def target_format(card: NetworkCard) -> TargetFormat:
     )
 
 
+def groups(samples: ResidentSamples, order: Order) -> Indices:  # (N,)
+    """What batches are balanced by: the domains, and where an order has a share of them, people without labels."""
+    if order.unlabelled_share is None:
+        return samples.domains
+    return np.where(samples.labelled, samples.domains, UNLABELLED)
+
+
 def _batches(samples: ResidentSamples, order: Order) -> int:
-    return len(epoch_batches(samples.domains, order, generator(0, 0, 0)))
+    return len(epoch_batches(groups(samples, order), order, generator(0, 0, 0)))

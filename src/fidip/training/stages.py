@@ -8,7 +8,7 @@ stage changes one network and leaves every tensor and buffer of the other as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from time import perf_counter
@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fidip.data.augment import Batch
+from fidip.data.views import View
 from fidip.errors import TrainingError
 from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
 from fidip.networks.pose import PoseNet
+from fidip.training.balance import Balance
 from fidip.training.losses import domain_accuracy, domain_loss, heatmap_loss
+from fidip.training.teacher import Teacher
 
 NAMED_FILES = 8
 """So many files of a batch are named in a message."""
@@ -29,12 +32,23 @@ NAMED_FILES = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learners:
-    """The two networks and the optimiser of each. Supervised training has no classifier."""
+    """The two networks and the optimiser of each. Supervised training has no classifier.
+
+    ``balance`` makes a share of the pose gradient into λ, where the recipe gives it as one; ``teacher`` is the mean
+    teacher's. RegDA's second head stands in the place of the classifier.
+    """
 
     pose_net: PoseNet
     pose_optimizer: Optimizer
     classifier: nn.Module | None = None
     domain_optimizer: Optimizer | None = None
+    balance: Balance | None = None
+    teacher: Teacher | None = None
+
+    @property
+    def companions(self) -> dict[str, nn.Module]:
+        """What else is carried from step to step, by the name that it has in a checkpoint."""
+        return {name: part for name, part in (("balance", self.balance), ("teacher", self.teacher)) if part is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,16 +60,17 @@ class Turn:
     step: int
     batch: Batch
     learning_rate: float
-    domain_weight: float  # λ
+    domain_weight: float  # λ; with a balance the share of the pose gradient from which λ follows
     first_pass: bool = False  # stage I alone, before stage II has the epoch's batches
+    view: View | None = None  # for a teacher, of the people without labels
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     """What one step of a stage showed. ``None`` where the stage has no such number.
 
-    ``gradient_ratio`` is ‖λ ∂L_domain/∂f‖ / ‖∂L_pose/∂f‖ at the features f, at the first step of every epoch and with
-    the λ of that step: λ itself means nothing without it.
+    ``gradient_ratio`` is ‖λ ∂L_domain/∂f‖ / ‖∂L_pose/∂f‖ at the features f, at the first step of every epoch (at every
+    step where λ follows from a share) and with that step's λ, ``domain_weight``: λ itself means nothing without it.
     """
 
     stage: str
@@ -67,6 +82,8 @@ class StepRecord:
     gradient_ratio: float | None
     learning_rate: float
     seconds: float
+    domain_weight: float | None = None
+    believed: float | None = None  # share of the teacher's keypoints that are taught
 
 
 def pretrain_classifier(learners: Learners, adults: Iterable[Turn]) -> Iterator[StepRecord]:
@@ -81,7 +98,7 @@ def pretrain_classifier(learners: Learners, adults: Iterable[Turn]) -> Iterator[
             features = learners.pose_net(turn.batch.images).features
         loss, accuracy = learn_domain(learners, features, turn)
         ended = perf_counter()
-        yield _record(turn, ended - started, domain_loss=loss, domain_accuracy=accuracy)
+        yield record_of(turn, ended - started, domain_loss=loss, domain_accuracy=accuracy)
         started = perf_counter()
 
 
@@ -94,9 +111,12 @@ def adapt(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
         # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
         told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
         # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
-        posed, ratio = learn_pose(learners, heatmaps, features, turn)
+        posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
         ended = perf_counter()
-        yield _record(turn, ended - started, posed, told, accuracy, ratio)
+        yield record_of(
+            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
+            domain_weight=weight,
+        )  # fmt: skip
         started = perf_counter()
 
 
@@ -107,7 +127,7 @@ def adapt_by_epoch(learners: Learners, infants: Iterable[Turn]) -> Iterator[Step
     """
     started = perf_counter()
     for turn in infants:
-        told = accuracy = posed = ratio = None
+        told = accuracy = posed = weight = ratio = None
         learners.pose_net.train()
         if turn.first_pass:
             # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
@@ -117,9 +137,12 @@ def adapt_by_epoch(learners: Learners, infants: Iterable[Turn]) -> Iterator[Step
         else:
             # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
             heatmaps, features = learners.pose_net(turn.batch.images)
-            posed, ratio = learn_pose(learners, heatmaps, features, turn)
+            posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
         ended = perf_counter()
-        yield _record(turn, ended - started, posed, told, accuracy, ratio)
+        yield record_of(
+            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
+            domain_weight=weight,
+        )  # fmt: skip
         started = perf_counter()
 
 
@@ -129,44 +152,61 @@ def learn_domain(learners: Learners, features: Tensor, turn: Turn) -> tuple[floa
     assert learners.domain_optimizer is not None
     logits = learners.classifier.train()(features)
     loss = domain_loss(logits, turn.batch.synthetic)
-    value = _finite(loss, "the domain loss", turn)
+    value = checked(loss, "the domain loss", turn)
     step(learners.domain_optimizer, loss, turn.learning_rate)
     return value, float(domain_accuracy(logits, turn.batch.synthetic))
 
 
-def learn_pose(learners: Learners, heatmaps: Tensor, features: Tensor, turn: Turn) -> tuple[float, float | None]:
-    """Stage II: one step of the pose network. Returns the pose loss and, at the first step, the gradients' ratio."""
+def learn_pose(
+    learners: Learners, heatmaps: Tensor, features: Tensor, turn: Turn
+) -> tuple[float, float | None, float | None]:
+    """Stage II: one step of the pose network. Returns the pose loss, λ and, if taken, the gradients' ratio."""
     pose = heatmap_loss(heatmaps, turn.batch.heatmaps, turn.batch.weights)
-    value = _finite(pose, "the pose loss", turn)
+    value = checked(pose, "the pose loss", turn)
     if learners.classifier is None:
         step(learners.pose_optimizer, pose, turn.learning_rate)
-        return value, None
+        return value, None, None
     with batch_statistics_unrecorded(learners.classifier):
-        logits = learners.classifier.train()(reverse_gradient(features, turn.domain_weight))
+        logits = learners.classifier.train()(reverse_gradient(features, 1.0))
     confusion = domain_loss(logits, turn.batch.synthetic)
-    _finite(confusion, "the domain loss of stage II", turn)
-    ratio = _gradient_ratio(pose, confusion, features) if turn.step == 0 else None
-    step(learners.pose_optimizer, pose + confusion, turn.learning_rate)
-    return value, ratio
+    checked(confusion, "the domain loss of stage II", turn)
+    weight, ratio = weigh(learners, turn, pose, confusion, features)
+    step(learners.pose_optimizer, pose + weight * confusion, turn.learning_rate)
+    return value, weight, ratio
+
+
+def weigh(learners: Learners, turn: Turn, pose: Tensor, term: Tensor, features: Tensor) -> tuple[float, float | None]:
+    """λ of this step for a second term, and ‖λ ∂term/∂f‖ / ‖∂pose/∂f‖ where it is taken."""
+    if learners.balance is None and turn.step > 0:
+        return turn.domain_weight, None
+    norms = [torch.autograd.grad(loss, features, retain_graph=True)[0].norm() for loss in (term, pose)]
+    bare = float(norms[0] / norms[1]) if norms[1] > 0 else None
+    share = turn.domain_weight
+    weight = share if learners.balance is None else learners.balance.weight(bare, share)
+    return weight, None if bare is None else weight * bare
 
 
 def step(optimizer: Optimizer, loss: Tensor, learning_rate: float) -> None:
     """One step down the gradient of the optimiser's own parameters; nobody else's ``grad`` is touched."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        parameter.grad = gradient
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    step_together(((optimizer, loss),), learning_rate)
 
 
-def _gradient_ratio(pose: Tensor, confusion: Tensor, features: Tensor) -> float | None:
-    norms = [torch.autograd.grad(loss, features, retain_graph=True)[0].norm() for loss in (confusion, pose)]
-    return float(norms[0] / norms[1]) if norms[1] > 0 else None
+def step_together(losses: Sequence[tuple[Optimizer, Tensor]], learning_rate: float) -> None:
+    """One step of several optimisers, each down its own loss, all of whose gradients are taken before anyone moves."""
+    for number, (optimizer, loss) in enumerate(losses, start=1):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=number < len(losses))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+    for optimizer, _ in losses:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
-def _finite(loss: Tensor, name: str, turn: Turn) -> float:
+def checked(loss: Tensor, name: str, turn: Turn) -> float:
+    """A loss as a number. Raises ``TrainingError`` with the names of the batch's files if it is not finite."""
     value = float(loss.detach())
     if not isfinite(value):
         files = ", ".join(turn.batch.files[:NAMED_FILES])
@@ -179,15 +219,19 @@ def _finite(loss: Tensor, name: str, turn: Turn) -> float:
     return value
 
 
-def _record(
+def record_of(
     turn: Turn,
     seconds: float,
+    *,
     pose_loss: float | None = None,
     domain_loss: float | None = None,
     domain_accuracy: float | None = None,
     gradient_ratio: float | None = None,
+    domain_weight: float | None = None,
+    believed: float | None = None,
 ) -> StepRecord:
+    """The record of a step."""
     return StepRecord(
         turn.stage, turn.epoch, turn.step, pose_loss, domain_loss, domain_accuracy, gradient_ratio,
-        turn.learning_rate, seconds,
+        turn.learning_rate, seconds, domain_weight, believed,
     )  # fmt: skip

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from fidip.data.samples import ResidentSamples
 from fidip.errors import RecipeError
 from fidip.networks.card import NetworkCard
 from fidip.networks.domain import build_domain_classifier
+from fidip.networks.lora import add_adapters
 from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.published import PUBLISHED
 from fidip.networks.weights import load_pose_net
+from fidip.skeleton import SKELETONS
+from fidip.training.adaptation import Method
+from fidip.training.balance import Balance
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
+from fidip.training.teacher import LimbPrior, Teacher
 
 ARCHITECTURE = ("backbone", "width", "head", "head_width", "skeleton")
 """What of a card decides which weights are its network's."""
+
+SURE: frozenset[Method] = frozenset({"mean-teacher", "regda"})
+"""Whose terms look at the peaks of heatmaps."""
 
 NARROWEST = 8
 """Fewest channels of a convolution that oneDNN 3 trains safely in channels-last: with 4 to 6 it corrupts the heap."""
@@ -45,22 +55,59 @@ def start_network(recipe: Recipe, init: Path | str | None) -> PoseNet:
     return PoseNet(net.backbone, net.head, card)
 
 
-def start_learners(recipe: Recipe, net: PoseNet, device: torch.device) -> Learners:
+def start_learners(
+    recipe: Recipe, net: PoseNet, device: torch.device, infants: ResidentSamples | None = None
+) -> Learners:
     """Freeze what the recipe freezes, build the classifier, and give each network its Adam, as the published code does.
 
+    A teacher learns from the labelled ``infants`` how long limbs are.
+
     Raises:
-        RecipeError: a frozen stage does not exist in this network, or nothing is left to learn.
+        RecipeError: a frozen stage does not exist in this network, nothing is left to learn, or there is no attention
+            for the recipe's adapters.
     """
     net.to(device).freeze(recipe.frozen, recipe.frozen_batchnorm_drifts)
+    if recipe.lora is not None:
+        add_adapters(net, recipe.lora, torch.Generator().manual_seed(recipe.seed + 2))
     if device.type == "cpu" and _channels(net) >= NARROWEST:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth to a third less time
     pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
-    if recipe.classifier is None:
-        return Learners(net, pose_optimizer)
-    generator = torch.Generator().manual_seed(recipe.seed + 1)
-    classifier = build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
+    balance = None if recipe.domain_share is None else Balance()
+    if recipe.learning in SURE:
+        _refuse_unsure(recipe, net)
+    if recipe.learning == "mean-teacher":
+        return Learners(net, pose_optimizer, balance=balance, teacher=_teacher(recipe, net, infants))
+    classifier = _adversary(recipe, net)
+    if classifier is None:
+        return Learners(net, pose_optimizer, balance=balance)
     classifier = classifier.to(device)
-    return Learners(net, pose_optimizer, classifier, torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate))
+    domain_optimizer = torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate)
+    return Learners(net, pose_optimizer, classifier, domain_optimizer, balance)
+
+
+def _adversary(recipe: Recipe, net: PoseNet) -> nn.Module | None:
+    """The domain classifier, or the second head of RegDA, as the first but drawn anew."""
+    generator = torch.Generator().manual_seed(recipe.seed + 1)
+    if recipe.learning == "regda":
+        head = deepcopy(net.head).cpu()
+        head.initialise(generator)
+        return head
+    if recipe.classifier is None:
+        return None
+    return build_domain_classifier(recipe.classifier, net.backbone.channels, net.feature_size, generator)
+
+
+def _refuse_unsure(recipe: Recipe, net: PoseNet) -> None:
+    if net.card.head == "pixel-shuffle":
+        raise RecipeError(
+            f"recipe {recipe.name}: method {recipe.learning} with a pixel-shuffle head, whose heatmaps sum to 1: "
+            "choose another head or method"
+        )
+
+
+def _teacher(recipe: Recipe, net: PoseNet, infants: ResidentSamples | None) -> Teacher:
+    prior = None if infants is None else LimbPrior.of(infants, SKELETONS[net.card.skeleton])
+    return Teacher(net, recipe.teacher, prior)
 
 
 def _channels(net: PoseNet) -> int:
