@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fidip.annotations import Domain
+from fidip.errors import DataError
 from fidip.networks.card import NetworkCard
 from fidip.networks.lora import LowRank
 from fidip.networks.weights import load_pose_net
@@ -147,6 +148,12 @@ def test_adapters_leave_an_ordinary_network_that_keeps_what_it_knew(inputs, tmp_
     head = sum(tensor.numel() for name, tensor in after.items() if name.startswith("head.") and "running" not in name)
     counters = sum("num_batches_tracked" in name for name in after)
     assert plan.learning == 12 * 2 * (24 + 72 + 24 + 24) + head - counters
+
+
+def test_a_teacher_without_anybody_to_teach_on_is_refused(inputs, tmp_path) -> None:
+    recipe = replace(RECIPES["mean-teacher"], unlabelled=True)
+    with pytest.raises(DataError, match=r"everybody has labels, .*; give --unlabelled or another method"):
+        train(recipe, replace(inputs, unlabelled=None), tmp_path / "run")
 
 
 def torch_names(path) -> set[str]:

@@ -138,8 +138,17 @@ def test_methods_that_look_at_peaks_refuse_heatmaps_without(method) -> None:
 
 def test_the_second_head_of_regda_is_like_the_first_and_drawn_by_the_seed() -> None:
     recipe = replace(SUPERVISED, method="regda", domain_weight=0.1)
-    first, again = (start_learners(recipe, start_network(recipe, None), CPU) for _ in range(2))
+
+    def start():
+        net = start_network(recipe, None)
+        for name, tensor in net.head.state_dict().items():  # as if it had learnt before
+            tensor.fill_(0.7 if "running" in name or name.endswith("1.weight") else 0)
+        return start_learners(recipe, net, CPU)
+
+    first, again = start(), start()
     head = first.pose_net.head.state_dict()
     assert {n: t.shape for n, t in first.classifier.state_dict().items()} == {n: t.shape for n, t in head.items()}
     assert not torch.equal(weights_of(first.classifier), weights_of(first.pose_net.head))
     assert torch.equal(weights_of(first.classifier), weights_of(again.classifier))
+    assert set(first.classifier.deconv_layers[1].running_var.tolist()) == {1.0}
+    assert set(first.classifier.deconv_layers[1].weight.tolist()) == {1.0}

@@ -34,7 +34,8 @@ def load_data(
     """Decode every image of a run; ``tick`` is called after each.
 
     Raises:
-        DataError: a file holds nobody who can be used, or there are fewer than two people in all.
+        DataError: a file holds nobody who can be used, there are fewer than two people in all, or a teacher is to teach
+            on people without labels and there are none.
         ImageError: an image cannot be read.
     """
     groups: dict[str, list[ResidentSamples]] = {"infants": [], "adults": []}
@@ -49,6 +50,9 @@ def load_data(
         raise DataError(_names(inputs), "annotations", "nobody has a labelled keypoint; there is no pose to learn from")
     if len(infants) < SMALLEST_BATCH:
         problem = f"{len(infants)} usable person; training needs at least {SMALLEST_BATCH}"
+        raise DataError(_names(inputs), "annotations", problem)
+    if recipe.learning == "mean-teacher" and infants.labelled.all():
+        problem = "everybody has labels, so that a teacher has nobody to teach on; give --unlabelled or another method"
         raise DataError(_names(inputs), "annotations", problem)
     validation = None if inputs.validation is None else load_validation(inputs.validation, card, lambda _: tick())
     return RunData(infants, adults, validation, skipped)

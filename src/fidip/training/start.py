@@ -90,6 +90,9 @@ def _adversary(recipe: Recipe, net: PoseNet) -> nn.Module | None:
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     if recipe.learning == "regda":
         head = deepcopy(net.head).cpu()
+        for module in head.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
         head.initialise(generator)
         return head
     if recipe.classifier is None:
