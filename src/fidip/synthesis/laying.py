@@ -20,8 +20,8 @@ from fidip.skeleton import COCO_17
 from fidip.synthesis.anatomy import MOTIONS, REFERENCE, SIDES, joint_angles
 from fidip.synthesis.bodies.protocol import BodyModel
 from fidip.synthesis.fit_check import DEEPEST
-from fidip.synthesis.plausibility import SUNKEN_SHARE, Fault, penetration_faults, stature
-from fidip.synthesis.poses import SETTLED, Pose, Resting, rest_on_floor
+from fidip.synthesis.plausibility import SUNKEN_SHARE, Fault, floor_faults, penetration_faults, stature, toppling
+from fidip.synthesis.poses import Pose, Resting, rest_on_floor
 from fidip.synthesis.postures import POSTURE_NAMES, POSTURES, RANGES, Posture, draw_angles
 
 LOOSENED = 12.0
@@ -32,9 +32,6 @@ DRAWS = 300
 
 LOWEST_VIEW, BELOW = 10.0, 8.0
 """Degrees over the horizon from which infants are photographed, and the deviation of those who do it from lower."""
-
-TOPPLED = 0.97
-"""Share of ``SETTLED`` from which on a tilt has run into its bound."""
 
 MEANT_TOO: dict[Posture, tuple[Posture, ...]] = {"prone": ("crawling",)}
 """What annotators who know fewer postures may have meant by one."""
@@ -100,13 +97,9 @@ def lying_faults(body: BodyModel, resting: Resting) -> tuple[Fault, ...]:
 
     Parts may reach as deep into each other as in a plausible fit.
     """
-    length, faults = stature(resting.vertices, body.faces), []
-    posture, sunken = resting.pose.posture, -float(resting.vertices[:, 2].min())
-    if SETTLED[posture] and resting.tilt > TOPPLED * SETTLED[posture]:
-        faults.append(Fault("out of balance", f"topples by more than {SETTLED[posture]:.0f} degrees"))
-    if sunken > SUNKEN_SHARE * length:
-        faults.append(Fault("below the floor", f"{sunken * 1000:.0f} mm"))
-    if problem := _unlike(posture, resting.keypoints[:, 2], length):
+    length = stature(resting.vertices, body.faces)
+    faults = [*toppling(resting), *floor_faults(resting.vertices, SUNKEN_SHARE * length)]
+    if problem := _unlike(resting.pose.posture, resting.keypoints[:, 2], length):
         faults.append(Fault("out of balance", problem))
     return (*faults, *(() if faults else penetration_faults(body, resting.vertices, DEEPEST * length)))
 

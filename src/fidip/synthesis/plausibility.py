@@ -51,7 +51,7 @@ class Fault:
 
 def check_resting(body: BodyModel, resting: Resting) -> tuple[Fault, ...]:
     """Every fault of a body that was laid down: those of its pose, and that it had to topple."""
-    return check_pose(body, resting.pose, resting.vertices) + _toppling(resting.pose, resting.tilt)
+    return check_pose(body, resting.pose, resting.vertices) + toppling(resting)
 
 
 def check_pose(
@@ -64,7 +64,7 @@ def check_pose(
     return (
         *joint_faults(pose.rotations, body.bone_names),
         *penetration_faults(body, vertices, DEEPEST_SHARE * length),
-        *_floor_faults(vertices, SUNKEN_SHARE * length),
+        *floor_faults(vertices, SUNKEN_SHARE * length),
         *_sole_faults(body, pose, vertices, SOLE_SHARE * length),
         *(_balance_faults(body, vertices) if (pose.population, pose.posture) in FREE_STANDING else ()),
     )
@@ -173,9 +173,10 @@ def _reason(fault: Fault) -> str:
     return " in ".join(sorted((words[0], words[-1]))) if fault.check == "self-penetration" else fault.check
 
 
-def _toppling(pose: Pose, tilt: float) -> tuple[Fault, ...]:
-    most = SETTLED[pose.posture]
-    if most and tilt > 0.97 * most:
+def toppling(resting: Resting) -> tuple[Fault, ...]:
+    """Whether a body tilted as far as it was let, on its way to another posture."""
+    most = SETTLED[resting.pose.posture]
+    if most and resting.tilt > 0.97 * most:
         return (Fault("out of balance", f"topples by more than {most:.0f} degrees"),)
     return ()
 
@@ -190,7 +191,8 @@ STATURE_AREA = 0.7
 """Skin over squared stature, within a fifth from birth to old age."""
 
 
-def _floor_faults(vertices: NDArray[np.float32], deepest: float) -> tuple[Fault, ...]:
+def floor_faults(vertices: NDArray[np.float32], deepest: float) -> tuple[Fault, ...]:
+    """Whether a body lies deeper in the floor than ``deepest`` metres."""
     sunken = -float(vertices[:, 2].min())
     if sunken > deepest:
         return (Fault("below the floor", f"{sunken * 1000:.0f} mm"),)
