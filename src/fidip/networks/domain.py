@@ -69,73 +69,21 @@ class DomainClassifier(nn.Module):
         return self.layers(features.mean(dim=(2, 3))).squeeze(1)  # type: ignore[no-any-return]
 
 
-class FlatDomainClassifier(nn.Module):
-    """The classifier of the published FiDIP code: three fully connected layers on the flattened features.
+class _OnFlattened(nn.Module):
+    """Three fully connected layers, with batch statistics between them, on the flattened outcome of convolutions."""
 
-    For the 2048x12x9 features of Pose-ResNet-50 at 384x288 that is 454 million parameters, thirteen times the pose
-    network, and 6.8 GiB with Adam's state.
-    """
-
-    def __init__(self, in_channels: int, feature_size: Size) -> None:
+    def __init__(self, feature_shape: tuple[int, ...], convolutions: nn.Module, widths: tuple[int, int, int]) -> None:
         super().__init__()
-        width, height = feature_size
-        self.feature_shape = (in_channels, height, width)
+        self.feature_shape, self.convolutions = feature_shape, convolutions
+        flattened, first, second = widths
         self.layers = nn.Sequential(
-            nn.Linear(in_channels * height * width, 2048),
-            nn.BatchNorm1d(2048),
+            nn.Linear(flattened, first),
+            nn.BatchNorm1d(first),
             nn.ReLU(inplace=True),
-            nn.Linear(2048, 512),
-            nn.BatchNorm1d(512),
+            nn.Linear(first, second),
+            nn.BatchNorm1d(second),
             nn.ReLU(inplace=True),
-            nn.Linear(512, 1),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, h, w) of the size it was built for -> logits (B,).
-
-        Raises:
-            TrainingError: one image alone in training mode, which has no batch statistics.
-            ValueError: features of another shape.
-        """
-        _refuse_other_shape(features, self.feature_shape)
-        _refuse_single(features, self.training)
-        return self.layers(features.flatten(1)).squeeze(1)  # type: ignore[no-any-return]
-
-
-class ConvolutionalDomainClassifier(nn.Module):
-    """The classifiers of the published code for HRNet and MobileNet: convolutions, then three layers on what is left.
-
-    ``convolutions`` make (C, h, w) features of ``feature_size`` = (w, h) into the maps that are flattened.
-
-    Raises:
-        RecipeError: nothing would be left of features so small.
-    """
-
-    def __init__(self, convolutions: nn.Sequential, in_channels: int, feature_size: Size) -> None:
-        super().__init__()
-        self.feature_shape = (in_channels, *reversed(feature_size))
-        self.convolutions = convolutions
-        channels, (height, width) = in_channels, self.feature_shape[1:]
-        for layer in convolutions:
-            if isinstance(layer, nn.Conv2d):
-                channels, less = layer.out_channels, layer.kernel_size[0] - 1
-                height, width = height - less, width - less
-            elif isinstance(layer, nn.MaxPool2d):
-                height, width = height // 2, width // 2
-        if min(height, width) < 1:
-            found = f"{feature_size[0]}x{feature_size[1]}"
-            raise RecipeError(
-                f"features of {found} (w x h) are too small for this domain classifier: choose 'pooled', "
-                "or a larger input_size"
-            )
-        self.layers = nn.Sequential(
-            nn.Linear(channels * height * width, 256),
-            nn.BatchNorm1d(256),
-            nn.ReLU(inplace=True),
-            nn.Linear(256, 64),
-            nn.BatchNorm1d(64),
-            nn.ReLU(inplace=True),
-            nn.Linear(64, 1),
+            nn.Linear(second, 1),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -148,6 +96,45 @@ class ConvolutionalDomainClassifier(nn.Module):
         _refuse_other_shape(features, self.feature_shape)
         _refuse_single(features, self.training)
         return self.layers(self.convolutions(features).flatten(1)).squeeze(1)  # type: ignore[no-any-return]
+
+
+class FlatDomainClassifier(_OnFlattened):
+    """The classifier of the published FiDIP code: three fully connected layers on the flattened features.
+
+    For the 2048x12x9 features of Pose-ResNet-50 at 384x288 that is 454 million parameters, thirteen times the pose
+    network, and 6.8 GiB with Adam's state.
+    """
+
+    def __init__(self, in_channels: int, feature_size: Size) -> None:
+        width, height = feature_size
+        super().__init__((in_channels, height, width), nn.Identity(), (in_channels * height * width, 2048, 512))
+
+
+class ConvolutionalDomainClassifier(_OnFlattened):
+    """The classifiers of the published code for HRNet and MobileNet: convolutions, then three layers on what is left.
+
+    ``convolutions`` make (C, h, w) features of ``feature_size`` = (w, h) into the maps that are flattened.
+
+    Raises:
+        RecipeError: nothing would be left of features so small.
+    """
+
+    def __init__(self, convolutions: nn.Sequential, in_channels: int, feature_size: Size) -> None:
+        shape = (in_channels, *reversed(feature_size))
+        channels, height, width = shape
+        for layer in convolutions:
+            if isinstance(layer, nn.Conv2d):
+                channels, less = layer.out_channels, layer.kernel_size[0] - 1
+                height, width = height - less, width - less
+            elif isinstance(layer, nn.MaxPool2d):
+                height, width = height // 2, width // 2
+        if min(height, width) < 1:
+            found = f"{feature_size[0]}x{feature_size[1]}"
+            raise RecipeError(
+                f"features of {found} (w x h) are too small for this domain classifier: choose 'pooled', "
+                "or a larger input_size"
+            )
+        super().__init__(shape, convolutions, (channels * height * width, 256, 64))
 
 
 def _hrnet_classifier(in_channels: int, feature_size: Size) -> nn.Module:
