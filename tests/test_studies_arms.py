@@ -8,7 +8,7 @@ from fidip.annotations import Domain
 from fidip.errors import FidipError, WeightsError
 from fidip.networks.pose import build_pose_net
 from fidip.networks.weights import save_pose_net
-from fidip.studies import arms as arms_module
+from fidip.studies import processes
 from fidip.studies.arms import Arm, run_arms
 from figures import SUPERVISED, TINY, figure_set
 
@@ -32,8 +32,8 @@ def test_one_that_fails_stops_the_others(truth, tmp_path):
 
 def test_a_process_ended_from_outside_is_no_defect_of_ours(truth, tmp_path, monkeypatch):
     def killed(*_):
-        raise arms_module.BrokenProcessPool("terminated abruptly")
+        raise processes.BrokenProcessPool("terminated abruptly")
 
-    monkeypatch.setattr(arms_module, "_steps", killed)
+    monkeypatch.setattr(processes, "_steps", killed)
     with pytest.raises(FidipError, match=r"ended from outside.* run the same command again"):
         run_arms((), truth, truth, tmp_path / "out", 1, lambda *_: None)

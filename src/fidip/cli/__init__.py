@@ -33,6 +33,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "demo": Command("fidip.cli.demo:demo", "Show the whole idea on rendered images, with a report."),
+    "study": Command("fidip.cli.study:study", "Compare methods of adaptation with exact controls, on rendered images."),
     "doctor": Command("fidip.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
     "recipes": Command("fidip.cli.recipes:recipes", "List the experiments that train knows, with their numbers."),
     "synth": Command("fidip.cli.synth:synth", "Make labelled images of synthetic infants or adults."),

@@ -46,6 +46,31 @@ def plot_curves(panels: Mapping[str, Mapping[str, Line]], xlabel: str) -> bytes:
     return _png(figure)
 
 
+Band = tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float]]
+"""x, middle, lower and upper end of a curve with its uncertainty."""
+
+
+def plot_bands(bands: Mapping[str, Band], levels: Mapping[str, float], xlabel: str, ylabel: str) -> bytes:
+    """Curves with error bars over counts, and horizontal levels, as PNG. The x axis is linear in log(1 + x)."""
+    figure = Figure(figsize=(7.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, (x, middle, low, high)) in enumerate(bands.items()):
+        place = np.log1p(np.asarray(x, np.float64)) + 0.03 * (i - len(bands) / 2)  # side by side, not on each other
+        reach = np.abs(np.array([low, high], np.float64) - np.array(middle, np.float64))
+        axes.errorbar(
+            place, middle, reach, label=name, color=PALETTE[i % 7], marker=MARKERS[i % 7], markersize=4.5,
+            linewidth=1.4, elinewidth=1.0, capsize=2.0, linestyle="-" if i < len(PALETTE) else "--",
+        )  # fmt: skip
+    for name, level in levels.items():
+        axes.axhline(level, color="#444444", linewidth=1.0, linestyle=":", label=name)
+    ticks = sorted({value for x, *_ in bands.values() for value in x})
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_xticks(np.log1p(ticks), [f"{tick:g}" for tick in ticks])
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _tidy(axes)
+    return _png(figure)
+
+
 def plot_groups(panels: Mapping[str, tuple[FloatArray, Sequence[str]]]) -> bytes:
     """Points (N, 2) coloured by the group that each belongs to, in panels side by side, as PNG."""
     figure = Figure(figsize=(4.0 * len(panels), 3.9), layout="constrained")

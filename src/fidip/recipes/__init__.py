@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 
 from fidip.errors import RecipeError
-from fidip.recipes import arxiv, fg2021, ours
+from fidip.recipes import arxiv, fg2021, ours, study
 from fidip.training.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*ours.DEFAULTS, *arxiv.RECIPES, *fg2021.RECIPES, *ours.SMALL)
+    recipe.name: recipe for recipe in (*ours.DEFAULTS, *arxiv.RECIPES, *fg2021.RECIPES, *ours.SMALL, *study.RECIPES)
 }
 
 

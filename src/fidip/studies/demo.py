@@ -9,7 +9,6 @@ Table 2, and every network is measured on simulated-real infants that none of th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -20,15 +19,13 @@ import torch
 
 from fidip import __version__
 from fidip.coco import read_coco, read_results
-from fidip.errors import RecipeError, StorageError
+from fidip.errors import RecipeError
 from fidip.evaluation.average_precision import EvaluationResult, evaluate
 from fidip.evaluation.statistics import PairedDifference, paired_difference
-from fidip.files import output_folder, read_json, write_json
 from fidip.networks.weights import weights_sha256
 from fidip.recipes import RECIPES
 from fidip.studies.arms import Arm, Measured, run_arms
-from fidip.synthesis.generate import generate
-from fidip.synthesis.sample import Settings
+from fidip.studies.sets import RenderedSet, Watch, claim, render
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 
@@ -59,8 +56,6 @@ FULL = DemoSize(
 )  # fmt: skip
 QUICK = DemoSize(synthetic=64, real=20, validation=8, test=40, held_out=20, adults=24, epochs=2, steps_per_epoch=8)
 IMAGE_SIZE = (192, 192)
-WORTH_A_POOL = 24
-"""Images: fewer are rendered sooner in this process than others take to start. The bytes are the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,10 +73,6 @@ class DemoResult:
     seconds: dict[str, float]
 
 
-Watch = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
-
-
 def run_demo(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) -> DemoResult:
     """Render, train, measure. A demo that was killed goes on where it stood; one that is finished is read again.
 
@@ -92,10 +83,10 @@ def run_demo(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) -
     if seed < 0:
         raise RecipeError(f"--seed {seed}: a seed is 0 or more")
     made_with = {"adult-small": weights_sha256("adult-small"), "fidip": __version__}
-    _claim(out, {"seed": seed, **asdict(size), **made_with})
+    claim(out, SETTINGS, {"seed": seed, **asdict(size), **made_with}, "demo")
     seconds: dict[str, float] = {}
     started = perf_counter()
-    data = _render(out / "data", seed, size, workers, watch)
+    data = render(out / "data", _sets(seed, size), IMAGE_SIZE, workers, watch)
     seconds["rendering"] = perf_counter() - started
     arms = demo_arms(data, _recipe(size, seed))
     total = sum(_steps(arm.recipe) for arm in arms if arm.recipe)
@@ -164,37 +155,16 @@ def _steps(recipe: Recipe) -> int:
     return recipe.epochs * (recipe.steps_per_epoch or 0)
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    file = out / SETTINGS
-    if not file.exists():
-        if any(output_folder(out).iterdir()):
-            raise StorageError(f"{out}: not empty and not a demo's folder; choose another --out")
-        write_json(file, settings)
-    elif read_json(file) != settings:
-        raise StorageError(f"{out}: holds a demo with other settings; choose another --out, or delete it")
-
-
-def _render(out: Path, seed: int, size: DemoSize, workers: int, watch: Watch) -> dict[str, Path]:
-    """Render every set once. Each has a seed of its own, so that no body is drawn twice."""
-    parts = {
-        "test": ("infant-photo", size.test, TEST_SEED),
-        "real": ("infant-photo", size.real, 10 * seed + 1),
-        "validation": ("infant-photo", size.validation, 10 * seed + 2),
-        "synthetic": ("infant-flat", size.synthetic, 10 * seed + 3),
-        "held-out": ("infant-flat", size.held_out, 10 * seed + 4),
-        "adults-real": ("adult-photo", size.adults, 10 * seed + 5),
-        "adults-synthetic": ("adult-flat", size.adults, 10 * seed + 6),
+def _sets(seed: int, size: DemoSize) -> dict[str, RenderedSet]:
+    return {
+        "test": RenderedSet("infant-photo", size.test, TEST_SEED),
+        "real": RenderedSet("infant-photo", size.real, 10 * seed + 1),
+        "validation": RenderedSet("infant-photo", size.validation, 10 * seed + 2),
+        "synthetic": RenderedSet("infant-flat", size.synthetic, 10 * seed + 3),
+        "held-out": RenderedSet("infant-flat", size.held_out, 10 * seed + 4),
+        "adults-real": RenderedSet("adult-photo", size.adults, 10 * seed + 5),
+        "adults-synthetic": RenderedSet("adult-flat", size.adults, 10 * seed + 6),
     }
-    total, before = sum(count for _, count, _ in parts.values()), 0
-    for name, (style, count, part_seed) in parts.items():
-
-        def show(done: int, before: int = before) -> None:
-            watch("rendering", before + done, total)
-
-        processes = workers if count > WORTH_A_POOL else 1
-        generate(out / name, Settings(style, count, IMAGE_SIZE, part_seed), processes, progress=show)
-        before += count
-    return {name: out / name / "annotations.json" for name in parts}
 
 
 def _evaluate(

@@ -82,6 +82,16 @@ SCENE_STYLES: dict[str, SceneStyle] = {
         toys=4,
         nights=0.08,
     ),
+    "infant-monitor": SceneStyle(
+        "infant",
+        "raycast",
+        "b",
+        LYING_TO_STANDING,
+        (FROM_ABOVE, OBLIQUE),
+        photographed=True,
+        toys=4,
+        nights=0.5,
+    ),
     "adult-flat": SceneStyle("adult", "flat", "a", MOSTLY_UPRIGHT, (LEVEL, OVER_ADULTS), photographed=False),
     "adult-photo": SceneStyle(
         "adult", "raycast", "b", MOSTLY_UPRIGHT, (EYE_HEIGHT, EYE_HEIGHT_BEHIND, OVER_ADULTS), photographed=True, toys=2

@@ -75,15 +75,23 @@ def _area(labelled: LabelledSet) -> AreaPolicy:
 
 def validate(net: PoseNet, crops: ValidationCrops, device: torch.device) -> dict[str, Any]:
     """AP and AR on the validation images, without flip test; the network is left in the mode it had."""
-    estimates = []
-    for start in range(0, len(crops.crops), BATCH):
-        images = to_input(to_planes(crops.crops[start : start + BATCH]).to(device))
-        estimates.append(estimate_keypoints(net, images, flip_test=False).cpu().numpy())
-    people: dict[int, list[Person]] = {}
-    for estimate, affine, image_id in zip(np.concatenate(estimates), crops.to_image, crops.image_ids, strict=True):
-        keypoints = np.column_stack([apply_affine(affine, estimate[:, :2]), estimate[:, 2]])
-        people.setdefault(image_id, []).append(Person(keypoints, score=pose_score(keypoints[:, 2])))
+    people = estimates(net, crops, device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the areas' defects were told when the set was loaded
         result = evaluate(crops.images, people, area=crops.area, skeleton=SKELETONS[net.card.skeleton], resamples=0)
     return {"AP": result.AP, "AP50": result.AP50, "AP75": result.AP75, "AR": result.AR, "area": result.area}
+
+
+def estimates(
+    net: PoseNet, crops: ValidationCrops, device: torch.device, flip_test: bool = False
+) -> dict[int, list[Person]]:
+    """Whom the network sees in everybody's own box, by image id."""
+    found = []
+    for start in range(0, len(crops.crops), BATCH):
+        images = to_input(to_planes(crops.crops[start : start + BATCH]).to(device))
+        found.append(estimate_keypoints(net, images, flip_test=flip_test).cpu().numpy())
+    people: dict[int, list[Person]] = {}
+    for estimate, affine, image_id in zip(np.concatenate(found), crops.to_image, crops.image_ids, strict=True):
+        keypoints = np.column_stack([apply_affine(affine, estimate[:, :2]), estimate[:, 2]])
+        people.setdefault(image_id, []).append(Person(keypoints, score=pose_score(keypoints[:, 2])))
+    return people

@@ -1,0 +1,84 @@
+"""``fidip study``: methods of adaptation against their exact controls."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+def study(
+    *,
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/study"),
+    methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = (),
+    budgets: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (0, 10, 30, 60, 200),
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 5,
+    headline_seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 8,
+    quick: bool = False,
+    init: Annotated[str, tyro.conf.arg(metavar="WEIGHTS")] = "adult-small",
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
+    workers: Annotated[int, tyro.conf.arg(metavar="N")] = min(2, os.cpu_count() or 1),
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    picture: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None,
+) -> None:
+    """Compare methods of adaptation on rendered domains, at several label budgets, against exact controls.
+
+    Every network leaves a JSON file; a study that was interrupted goes on, and one that is asked for more grows.
+
+    Args:
+        out: The folder for images, cells and report.html.
+        methods: Which methods; their controls come along. None named: all.
+        budgets: Numbers of labelled real images.
+        seeds: Networks of every method at every budget.
+        headline_seeds: As many, at least, at the budgets 0 and 10, where adaptation matters most.
+        quick: A small one that shows the way and measures nothing.
+        init: The adult network that the source network starts from: a file, or the name of an embedded network.
+        device: Where to compute.
+        workers: Networks that are trained at a time; on a GPU 1 is right.
+        json: Also write all numbers to this file.
+        picture: Also write the learning curves to this file.
+    """
+    from time import perf_counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from fidip.cli.output import write_report
+    from fidip.cli.progress import phases
+    from fidip.files import atomic_write, write_text
+    from fidip.studies.adaptation_study import StudyPlan, run_study, study_facts
+    from fidip.studies.pair import FULL, QUICK
+    from fidip.studies.study_report import (
+        LOWEST_BUDGETS,
+        advice,
+        curves_picture,
+        findings,
+        study_json,
+        study_report,
+        study_table,
+        verdicts,
+    )
+    from fidip.studies.treatments import TREATMENTS
+
+    started = perf_counter()
+    wanted = {budget: max(seeds, headline_seeds) if budget in LOWEST_BUDGETS else seeds for budget in budgets}
+    plan = StudyPlan(tuple(methods) or tuple(TREATMENTS), wanted)
+    with phases() as show:
+        result = run_study(out, plan, QUICK if quick else FULL, workers, show, init, device)
+    found = findings(result)
+    facts = study_facts(result)
+    write_text(out / "report.html", study_report(result, facts))
+    for budget in dict.fromkeys(arm.budget for arm in found.arms if TREATMENTS[arm.treatment].labels == "budget"):
+        table = study_table(found, budget)
+        shown = Table(*table.header, caption=table.caption, caption_justify="left")
+        for row in table.rows:
+            shown.add_row(*row)
+        Console().print(shown)
+    print(*verdicts(found), *advice(found), sep="\n")
+    write_report(json, study_json(result, found, facts))
+    if picture is not None:
+        with atomic_write(picture) as file:
+            file.write(curves_picture(found).data)
+    print(f"{perf_counter() - started:.0f} s; open {out / 'report.html'} in a browser")
