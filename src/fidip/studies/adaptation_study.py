@@ -36,7 +36,7 @@ SHARES = "shares.json"
 SOURCE = "source.json"
 IMAGE_SIZE = (192, 192)
 
-CANDIDATES = (0.1, 0.3, 1.0)
+CANDIDATES = (0.1, 0.3)
 """Shares of the pose gradient that are tried for every weighed method."""
 
 TUNING_SEEDS = (1000, 1001)

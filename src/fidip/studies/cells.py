@@ -20,6 +20,7 @@ from fidip.evaluation.matching import THRESHOLDS, Matches
 from fidip.files import read_json, write_json
 from fidip.networks.devices import find_device
 from fidip.networks.weights import load_pose_net
+from fidip.recipes.study import STUDY
 from fidip.studies.arms import pooled_features
 from fidip.studies.pair import StudySize, labelled, unlabelled
 from fidip.studies.processes import Tell
@@ -27,6 +28,7 @@ from fidip.studies.sets import standing_for_real
 from fidip.studies.treatments import TREATMENTS, Cell, recipe_of
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.provenance import machine
+from fidip.training.recipe import Recipe
 from fidip.training.run import train
 from fidip.training.validation import estimates, load_validation
 
@@ -60,7 +62,9 @@ def finished(bench: Bench, cell: Cell) -> dict[str, Any] | None:
     if not file.exists():
         return None
     found: dict[str, Any] = read_json(file)
-    if found["recipe"] != _recipe(bench, cell):
+    if _in_json(STUDY) | found["recipe"] != _recipe(
+        bench, cell
+    ):  # a field that is younger than the cell had its default
         raise StorageError(f"{file}: of another recipe; choose another --out, or delete this file")
     return found
 
@@ -141,6 +145,9 @@ def _adults(bench: Bench) -> tuple[LabelledSet, LabelledSet]:
 
 
 def _recipe(bench: Bench, cell: Cell) -> dict[str, Any]:
-    """In the types of JSON, so that it equals what was stored."""
-    recipe = recipe_of(cell, bench.size.epochs, bench.size.steps_per_epoch)
+    return _in_json(recipe_of(cell, bench.size.epochs, bench.size.steps_per_epoch))
+
+
+def _in_json(recipe: Recipe) -> dict[str, Any]:
+    """As it is when it has been stored."""
     return dict(json.loads(json.dumps(recipe.to_json())))

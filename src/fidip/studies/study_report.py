@@ -209,8 +209,8 @@ def _design(result: StudyResult) -> str:
     size = result.size
     steps = size.epochs * size.steps_per_epoch
     return (
-        f"Synthetic infants are rendered flat ({size.synthetic}); simulated real ones by day and, half of them, by the "
-        f"infrared light of a night camera. {size.unlabelled} real images never have labels, up to {size.labelled} "
+        f"Synthetic infants are rendered flat ({size.synthetic}); simulated real ones as a baby monitor films them, by "
+        f"day and, two of three, by infrared light. {size.unlabelled} real images never have labels, up to {size.labelled} "
         f"have; {size.test} more are the test, {size.validation} more choose the weights of the methods. Every method "
         f"starts from one network that has learnt adults and synthetic infants, and takes {steps} steps of "
         f"{LABELLED_PER_STEP} labelled people (and {UNLABELLED_PER_STEP} without labels, where it uses them); the last "

@@ -18,8 +18,11 @@ LABELLED_PER_STEP = 16
 
 UNLABELLED_PER_STEP = 8
 
-REAL_SHARE = 0.5
-"""Of the labelled people of a batch, where both domains have labels."""
+REAL_SHARE = 0.25
+"""Of the labelled people of a batch, where both domains have labels. With half, ten images are learnt by heart."""
+
+ALL_REAL_SHARE = 0.5
+"""Where all real images have labels."""
 
 RAMP = 1.0
 """Epochs over which a weight grows from nothing; DANN has the ramp of its publication."""
@@ -100,6 +103,7 @@ def recipe_of(cell: Cell, epochs: int, steps_per_epoch: int) -> Recipe:
     unlabelled = UNLABELLED_PER_STEP if one.unlabelled else 0
     real = cell.budget > 0 or one.labels == "all"
     batch_size = LABELLED_PER_STEP + unlabelled
+    share = ALL_REAL_SHARE if one.labels == "all" else REAL_SHARE
     return replace(
         STUDY,
         name=f"study-{cell.name}",
@@ -111,7 +115,7 @@ def recipe_of(cell: Cell, epochs: int, steps_per_epoch: int) -> Recipe:
         pretrain=PRETRAIN if judged else None,
         domain_share=(cell.share or 0.0) if weighed else None,
         domain_ramp=RAMP if weighed and one.method != "dann" else 0.0,
-        synthetic_share=1 - REAL_SHARE if real and one.synthetic else None,
+        synthetic_share=1 - share if real and one.synthetic else None,
         unlabelled_share=unlabelled / batch_size if unlabelled else None,
         real_images="labelled" if real or unlabelled else "none",
         teacher=one.teacher,

@@ -90,7 +90,7 @@ SCENE_STYLES: dict[str, SceneStyle] = {
         (FROM_ABOVE, OBLIQUE),
         photographed=True,
         toys=4,
-        nights=0.5,
+        nights=0.65,
     ),
     "adult-flat": SceneStyle("adult", "flat", "a", MOSTLY_UPRIGHT, (LEVEL, OVER_ADULTS), photographed=False),
     "adult-photo": SceneStyle(
