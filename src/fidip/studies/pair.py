@@ -1,8 +1,9 @@
 """The pair of domains of the study of adaptation, and who of them has labels.
 
 *Synthetic* infants are rendered flat, as the published images were made. *Simulated real* ones are filmed as a baby
-monitor films them: ray-cast light and shadow by day, infrared by night (two of three). No synthetic image shows a night, which is what
-makes the gap real: a network that has seen synthetic infants only is far from one that has seen labelled ones of both.
+monitor films them: ray-cast light and shadow by day, infrared by night (two of three). No synthetic image shows a
+night, which is what makes the gap real: a network that has seen synthetic infants only is far from one that has seen
+labelled ones of both.
 """
 
 from __future__ import annotations

@@ -210,12 +210,12 @@ def _design(result: StudyResult) -> str:
     steps = size.epochs * size.steps_per_epoch
     return (
         f"Synthetic infants are rendered flat ({size.synthetic}); simulated real ones as a baby monitor films them, by "
-        f"day and, two of three, by infrared light. {size.unlabelled} real images never have labels, up to {size.labelled} "
-        f"have; {size.test} more are the test, {size.validation} more choose the weights of the methods. Every method "
-        f"starts from one network that has learnt adults and synthetic infants, and takes {steps} steps of "
-        f"{LABELLED_PER_STEP} labelled people (and {UNLABELLED_PER_STEP} without labels, where it uses them); the last "
-        f"step is kept. AP divides by the area policy «{AREA}», in boxes of the truth, without flip test. Seeds change "
-        "who has labels and all that is random in learning; images and source network stay."
+        f"day and, two of three, by infrared light. {size.unlabelled} real images never have labels, up to "
+        f"{size.labelled} have; {size.test} more are the test, {size.validation} more choose the weights of the "
+        f"methods. Every method starts from one network that has learnt adults and synthetic infants, and has {steps} "
+        f"steps of {LABELLED_PER_STEP} labelled people (and {UNLABELLED_PER_STEP} without labels, where it uses them); "
+        f"the last step is kept. AP divides by the area policy «{AREA}», in boxes of the truth, without flip test. "
+        "Seeds change who has labels and all that is random in learning; images and source network stay."
     )
 
 
