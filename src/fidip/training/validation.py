@@ -17,7 +17,6 @@ from fidip.errors import DataError, DataWarning
 from fidip.evaluation.area import AreaPolicy, areas_of, choose_area
 from fidip.evaluation.average_precision import evaluate
 from fidip.geometry import apply_affine, crop_to_input, invert_affine
-from fidip.images import read_image
 from fidip.networks.card import NetworkCard
 from fidip.networks.estimation import estimate_keypoints, pose_score
 from fidip.networks.pose import PoseNet
@@ -48,7 +47,7 @@ def load_validation(labelled: LabelledSet, card: NetworkCard, progress: Callable
     area = _area(labelled)
     crops, affines, ids = [], [], []
     for done, (image, path) in enumerate(zip(labelled.images, labelled.paths, strict=True), start=1):
-        pixels = read_image(path)
+        pixels = labelled.picture(path)
         check_size(image, pixels, path)
         for person in image.people:
             crop = person_crop(person, (image.width, image.height), card.input_size, card.affine)
