@@ -101,7 +101,7 @@ def test_photos_without_labels_are_learnt_from(files, tmp_path, capsys) -> None:
     photos, boxes = str(tmp_path / "film" / "images"), str(tmp_path / "film" / "annotations.json")
     arguments = ["train", "taught", "--synthetic", files["synthetic"], "--out", str(tmp_path / "run")]
     assert main([*arguments, "--unlabelled-boxes", boxes]) == 2
-    assert "name the folder of the photos too" in capsys.readouterr().err
+    assert "name the folder of the photos or films too" in capsys.readouterr().err
     assert main([*arguments, "--unlabelled", photos, "--unlabelled-boxes", boxes]) == 0
     printed = capsys.readouterr().out
     assert "method mean-teacher, weight 1" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fidip.training.events import Event, Plan, StagePlan
+    from fidip.training.inputs import LabelledSet
     from fidip.training.recipe import Recipe
 
 Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
@@ -25,8 +27,9 @@ def train(
     real: Json = None,
     synthetic: Json = None,
     validation: Json = None,
-    unlabelled: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    unlabelled: Annotated[Path | None, tyro.conf.arg(metavar="DIR|FILM")] = None,
     unlabelled_boxes: Json = None,
+    unlabelled_every: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None,
     adults: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="REAL.json SYN.json")] = None,
     init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -48,8 +51,10 @@ def train(
         real: Real infants.
         synthetic: Synthetic infants.
         validation: Infants on whom the best epoch is chosen; they may share nothing with the others.
-        unlabelled: Folder of photos of real infants without labels, for methods that learn from them.
-        unlabelled_boxes: COCO file that says where people are in these photos; without it one fills each photo.
+        unlabelled: Folder of photos and films of real infants without labels, or one film, for methods that learn
+            from them.
+        unlabelled_boxes: COCO file that says where people are in these pictures; without it one fills each.
+        unlabelled_every: Of a film, take one frame of every so many seconds; 1 unless told.
         adults: Real and synthetic adults, for the pre-stage.
         init: Weights to start from: a file, or the name of an embedded network.
         images: Folder of the images, if they do not lie beside their annotation file.
@@ -65,7 +70,6 @@ def train(
     from fidip.training import run
     from fidip.training.inputs import Inputs, LabelledSet
     from fidip.training.settings import with_settings
-    from fidip.training.unlabelled import read_unlabelled
 
     numbers = {"seed": seed, "epochs": epochs, "domain_share": domain_share}
     settings = [f"{name}={number}" for name, number in numbers.items() if number is not None]
@@ -75,15 +79,16 @@ def train(
     def read(file: Path | None) -> LabelledSet | None:
         return None if file is None else LabelledSet.read(file, images)
 
-    if unlabelled_boxes is not None and unlabelled is None:
-        raise RecipeError("--unlabelled-boxes without --unlabelled: name the folder of the photos too")
+    if unlabelled is None and (unlabelled_boxes is not None or unlabelled_every is not None):
+        option = "--unlabelled-boxes" if unlabelled_boxes is not None else "--unlabelled-every"
+        raise RecipeError(f"{option} without --unlabelled: name the folder of the photos or films too")
     inputs = Inputs(
         real=read(real),
         synthetic=read(synthetic),
         validation=read(validation),
         adults=adults and (LabelledSet.read(adults[0], images), LabelledSet.read(adults[1], images)),
         init=init,
-        unlabelled=None if unlabelled is None else read_unlabelled(unlabelled, unlabelled_boxes),
+        unlabelled=None if unlabelled is None else _unlabelled(unlabelled, unlabelled_boxes, unlabelled_every),
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -92,6 +97,16 @@ def train(
     if result.ended:
         print(result.ended)
     print(f"{result.weights}: {_line(result.best)}")
+
+
+def _unlabelled(place: Path, boxes: Path | None, every: float | None) -> LabelledSet:
+    """Photos and frames; looking through films takes a while, and a bar shows it."""
+    from fidip.cli.progress import bar
+    from fidip.training.unlabelled import EVERY, read_unlabelled
+
+    done = count(1)
+    with bar("looking through films", None) as show:
+        return read_unlabelled(place, boxes, every=EVERY if every is None else every, tick=lambda: show(next(done)))
 
 
 class _Watcher:
