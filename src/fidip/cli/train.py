@@ -27,6 +27,8 @@ def train(
     real: Json = None,
     synthetic: Json = None,
     validation: Json = None,
+    retain: Json = None,
+    retain_images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     unlabelled: Annotated[Path | None, tyro.conf.arg(metavar="DIR|FILM")] = None,
     unlabelled_boxes: Json = None,
     unlabelled_every: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None,
@@ -51,6 +53,8 @@ def train(
         real: Real infants.
         synthetic: Synthetic infants.
         validation: Infants on whom the best epoch is chosen; they may share nothing with the others.
+        retain: Adults of whom nothing is learnt: AP on them before and after, when the run is over.
+        retain_images: Folder of their images, if it is neither beside their file nor the one that --images names.
         unlabelled: Folder of photos and films of real infants without labels, or one film, for methods that learn
             from them.
         unlabelled_boxes: COCO file that says where people are in these pictures; without it one fills each.
@@ -86,10 +90,13 @@ def train(
         real=read(real),
         synthetic=read(synthetic),
         validation=read(validation),
+        retain=None if retain is None else LabelledSet.read(retain, retain_images or images),
         adults=adults and (LabelledSet.read(adults[0], images), LabelledSet.read(adults[1], images)),
         init=init,
         unlabelled=None if unlabelled is None else _unlabelled(unlabelled, unlabelled_boxes, unlabelled_every),
     )
+    if retain_images is not None and retain is None:
+        raise RecipeError("--retain-images without --retain: name the annotation file too")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -97,6 +104,8 @@ def train(
     if result.ended:
         print(result.ended)
     print(f"{result.weights}: {_line(result.best)}")
+    if result.retained is not None:
+        print(_retention(result.retained))
 
 
 def _unlabelled(place: Path, boxes: Path | None, every: float | None) -> LabelledSet:
@@ -117,7 +126,7 @@ class _Watcher:
         self.task = progress.add_task("reading")
 
     def __call__(self, event: Event) -> None:
-        from fidip.training.events import EpochEnd, Loading, Plan
+        from fidip.training.events import EpochEnd, Loading, Plan, Retaining
 
         if isinstance(event, Loading):
             self.progress.update(self.task, completed=event.done, total=event.total)
@@ -127,6 +136,8 @@ class _Watcher:
             self.task = self.progress.add_task("training", total=event.total_steps, completed=event.done_steps)
         elif isinstance(event, EpochEnd):
             print(_line(event.line), flush=True)
+        elif isinstance(event, Retaining):
+            self.progress.update(self.task, description="retention", completed=event.done, total=event.total)
         else:
             loss = event.pose_loss if event.pose_loss is not None else event.domain_loss
             self.progress.update(self.task, description=f"{event.stage} {event.epoch + 1}, loss {loss:.5f}", advance=1)
@@ -200,6 +211,19 @@ def _line(line: dict[str, Any]) -> str:
     if line["validation"] is not None:
         parts.append(f"AP {100 * line['validation']['AP']:.1f} (area {line['validation']['area']})")
     return ", ".join(parts)
+
+
+def _retention(figures: dict[str, Any]) -> str:
+    """What became of those whom the initial weights knew, in words."""
+    before, after, difference = (figures[name] for name in ("before", "after", "difference"))
+    who = f"{figures['people']} people in {figures['images']} images of {figures['file']}, area {figures['area']}"
+    if before is None:
+        return f"retention: AP {100 * after['AP']:.1f} on {who}; there were no initial weights to compare with"
+    change = f"AP {100 * before['AP']:.1f} before, {100 * after['AP']:.1f} after"
+    if difference is None:
+        return f"retention: {change}; too few images for an interval; {who}"
+    low, high = 100 * difference["low"], 100 * difference["high"]
+    return f"retention: {change}, {100 * difference['observed']:+.1f} (95 % interval {low:+.1f} to {high:+.1f}); {who}"
 
 
 SHOWN = {

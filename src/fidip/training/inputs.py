@@ -97,6 +97,11 @@ class Inputs:
         return {option: labelled for option, labelled in sets.items() if labelled is not None}
 
     @property
+    def reads(self) -> int:
+        """How often an image is read before the first step; what is retained is decoded when the run is over."""
+        return 2 * self.image_count - (len(self.retain.paths) if self.retain else 0)
+
+    @property
     def image_count(self) -> int:
         """Images of all files."""
         sets = [*(part.labelled for part in self.training), *self.judging.values()]
