@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
 
+MethodName = Literal["fine-tune", "fidip", "dann", "mmd", "regda", "mean-teacher", "adabn"]
+"""Those of ``fidip.training.adaptation``, said again so that help loads no torch."""
+
 
 def train(
     recipe: tyro.conf.Positional[str],
@@ -33,6 +36,7 @@ def train(
     unlabelled_boxes: Json = None,
     unlabelled_every: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None,
     adults: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="REAL.json SYN.json")] = None,
+    method: MethodName | None = None,
     init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
@@ -60,6 +64,7 @@ def train(
         unlabelled_boxes: COCO file that says where people are in these pictures; without it one fills each.
         unlabelled_every: Of a film, take one frame of every so many seconds; 1 unless told.
         adults: Real and synthetic adults, for the pre-stage.
+        method: How to adapt, instead of the recipe's; its weight is --domain-share or the recipe's λ.
         init: Weights to start from: a file, or the name of an embedded network.
         images: Folder of the images, if they do not lie beside their annotation file.
         device: Where to compute.
@@ -75,10 +80,12 @@ def train(
     from fidip.training.inputs import Inputs, LabelledSet
     from fidip.training.settings import with_settings
 
-    numbers = {"seed": seed, "epochs": epochs, "domain_share": domain_share}
+    numbers = {"seed": seed, "epochs": epochs, "domain_share": domain_share, "method": method}
     settings = [f"{name}={number}" for name, number in numbers.items() if number is not None]
     settings += ["domain_weight=0"] if domain_share is not None else []
     chosen = with_settings(find_recipe(recipe), [*settings, *set])
+    if method is not None:
+        _require_a_weight(chosen, method)
 
     def read(file: Path | None) -> LabelledSet | None:
         return None if file is None else LabelledSet.read(file, images)
@@ -106,6 +113,16 @@ def train(
     print(f"{result.weights}: {_line(result.best)}")
     if result.retained is not None:
         print(_retention(result.retained))
+
+
+def _require_a_weight(recipe: Recipe, method: str) -> None:
+    """Whoever asks for a method does not mean its control, which learns as fine-tuning does."""
+    from fidip.errors import RecipeError
+    from fidip.training.adaptation import WEIGHED
+
+    if recipe.learning in WEIGHED and recipe.domain_share is None and not recipe.domain_weight:
+        remedy = f"add --domain-share 0.2, or take the recipe {method}; --domain-share 0 is the control"
+        raise RecipeError(f"--method {method}: recipe {recipe.name} gives it no weight: {remedy}")
 
 
 def _unlabelled(place: Path, boxes: Path | None, every: float | None) -> LabelledSet:
