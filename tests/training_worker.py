@@ -11,8 +11,12 @@ from pathlib import Path
 from random import Random
 
 import torch
+from safetensors.torch import load_file
 
 from fidip.annotations import Domain
+from fidip.files import read_json
+from fidip.networks.weights import load_pose_net
+from fidip.training.checkpoint import read_facts
 from fidip.training.events import Event
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.recipe import Recipe
@@ -73,11 +77,23 @@ def train_and_kill(folder: Path, out: Path, kills: int, moments: Random, recipe:
             shutil.rmtree(out)  # begin another run
         else:
             assert killed, f"the training failed with exit code {worker.exitcode}"
+            _check_what_a_kill_left(out)
             kills -= 1
     worker = context.Process(target=_train, args=(folder, out, None, recipe))
     worker.start()
     worker.join()
     assert worker.exitcode == 0
+
+
+def _check_what_a_kill_left(out: Path) -> None:
+    """Every file under its own name is whole, whatever the process was at."""
+    if (out / "checkpoint").exists():
+        assert read_facts(out / "checkpoint")["journal"]
+        assert load_file(out / "checkpoint")
+    if (out / "best.safetensors").exists():
+        load_pose_net(out / "best.safetensors")
+    if (out / "best.json").exists():
+        read_json(out / "best.json")
 
 
 def _train(folder: Path, out: Path, told: Connection | None, recipe: Recipe) -> None:
