@@ -142,9 +142,8 @@ def test_every_dependency_is_pinned_and_has_its_reason() -> None:
 
 def test_whatever_an_installation_brings_is_pinned() -> None:
     """All that is needed by what the product needs, as the installed packages themselves say."""
-    pins = {
-        canonicalize_name(Requirement(line).name) for line in text_of("constraints.txt").splitlines() if "==" in line
-    }
+    lines = [line for line in text_of("constraints.txt").splitlines() if line and line[0] != "#"]
+    pins = {canonicalize_name(Requirement(line).name) for line in lines}
     optional = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
     waiting = [Requirement(line) for line in (*PROJECT["dependencies"], *optional)]
     seen, unpinned = set(), {}
