@@ -47,6 +47,13 @@ def inputs_in(folder: Path) -> Inputs:
     return Inputs(sets["r"], sets["s"], sets["v"], (sets["ar"], sets["as"]))
 
 
+def taught_inputs_in(folder: Path) -> Inputs:
+    """The same for a teacher: some are photos without labels, some are adults to be retained."""
+    inputs = inputs_in(folder)
+    photos = read_unlabelled(folder / "ar" / "images")
+    return replace(inputs, adults=None, unlabelled=photos, retain=LabelledSet.read(folder / "as" / "annotations.json"))
+
+
 def train_and_kill(folder: Path, out: Path, kills: int, moments: Random, recipe: Recipe = RECIPE) -> None:
     """Train with a checkpoint after every step, ``kill -9`` the process so many times, and let it end.
 
@@ -103,7 +110,5 @@ def _train(folder: Path, out: Path, told: Connection | None, recipe: Recipe) -> 
         if told is not None and isinstance(event, StepRecord):
             told.send(event.step)
 
-    inputs = inputs_in(folder)
-    if recipe.learning == "mean-teacher":
-        inputs = replace(inputs, adults=None, unlabelled=read_unlabelled(folder / "ar" / "images"))
+    inputs = taught_inputs_in(folder) if recipe.learning == "mean-teacher" else inputs_in(folder)
     train(replace(recipe, save_every=1), inputs, out, resume=True, watch=tell)
