@@ -12,7 +12,7 @@ from fidip.recipes import arxiv, fg2021, ours
 from fidip.training.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*ours.DEFAULTS, *arxiv.RECIPES, *fg2021.RECIPES, *ours.SMALL)
+    recipe.name: recipe for recipe in (*ours.DEFAULTS, *ours.MENU, *arxiv.RECIPES, *fg2021.RECIPES, *ours.SMALL)
 }
 
 
