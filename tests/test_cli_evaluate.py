@@ -3,12 +3,17 @@
 import contextlib
 import io
 import json
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fidip.cli import main
+from fidip.coco import read_coco, read_results
+from fidip.evaluation.average_precision import evaluate
+from fidip.evaluation.statistics import paired_difference
 from fidip.skeleton import COCO_17
 
 
@@ -151,3 +156,30 @@ def test_a_result_of_another_image_names_the_results_file(files, capsys):
 def test_an_unknown_policy_is_refused(files, capsys):
     assert main(["evaluate", *map(str, files), "--area", "segment"]) == 2
     assert "0.53bbox" in capsys.readouterr().err
+
+
+def test_another_result_is_compared_on_the_same_resamples(files, tmp_path, capsys):
+    truth, results = files
+    others = tmp_path / "others.json"
+    content = json.loads(results.read_text())
+    for entry in content[:6]:
+        entry["keypoints"][::3] = [x + 45 for x in entry["keypoints"][::3]]
+    others.write_text(json.dumps(content))
+    report = report_of(truth, results, "--against", str(others), "--area", "bbox")
+    printed = capsys.readouterr().out
+    images = read_coco(truth)
+    first, second = (evaluate(images, read_results(file, images), area="bbox") for file in (results, others))
+    expected = paired_difference(first, second, np.random.default_rng(0))
+    assert report["AP"] == first.AP
+    assert report["against"]["AP"] == second.AP
+    assert report["against"]["difference"] == asdict(expected)
+    assert expected.observed > 0
+    low, high = 100 * expected.low, 100 * expected.high
+    assert f"against {others}: AP {100 * second.AP:.1f}, difference {100 * expected.observed:+.1f}, 95 % int" in printed
+    assert f"interval {low:+.1f} to {high:+.1f}, p " in printed
+    same = report_of(truth, results, "--against", str(results))["against"]["difference"]
+    assert (same["observed"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps([content[0] | {"image_id": 7}]))
+    assert main(["evaluate", str(truth), str(results), "--against", str(broken)]) == 2
+    assert "broken.json: [0].image_id: 7 is no image" in capsys.readouterr().err

@@ -3,12 +3,15 @@
 import json
 import shutil
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from fidip import recipes
 from fidip.annotations import Domain
 from fidip.cli import main
+from fidip.cli.train import MethodName
+from fidip.training.adaptation import Method
 from fidip.training.published import Published
 from figures import RECIPE, SUPERVISED, figure_set
 
@@ -101,7 +104,7 @@ def test_photos_without_labels_are_learnt_from(files, tmp_path, capsys) -> None:
     photos, boxes = str(tmp_path / "film" / "images"), str(tmp_path / "film" / "annotations.json")
     arguments = ["train", "taught", "--synthetic", files["synthetic"], "--out", str(tmp_path / "run")]
     assert main([*arguments, "--unlabelled-boxes", boxes]) == 2
-    assert "name the folder of the photos too" in capsys.readouterr().err
+    assert "name the folder of the photos or films too" in capsys.readouterr().err
     assert main([*arguments, "--unlabelled", photos, "--unlabelled-boxes", boxes]) == 0
     printed = capsys.readouterr().out
     assert "method mean-teacher, weight 1" in printed
@@ -120,6 +123,25 @@ def test_a_share_replaces_the_weight(files, tmp_path, capsys) -> None:
     assert json.loads((tmp_path / "run" / "best.json").read_text())["recipe"]["domain_share"] == 0.2
     assert main(["train", "plain", *data, "--domain-share", "0.2", "--out", str(tmp_path / "other")]) == 2
     assert "domain_share with a method that has no weight" in capsys.readouterr().err
+
+
+def test_a_method_may_be_chosen(files, tmp_path, capsys) -> None:
+    assert get_args(MethodName) == get_args(Method)
+    data = ["--real", files["real"], "--synthetic", files["synthetic"]]
+    arguments = ["train", "plain", *data, "--out", str(tmp_path / "r")]
+    assert main([*arguments, "--method", "mmd"]) == 2
+    assert "--method mmd: recipe plain gives it no weight: add --domain-share 0.2, or" in capsys.readouterr().err
+    assert main([*arguments, "--method", "mmd", "--set", "method=dann"]) == 2
+    assert "method is set twice" in capsys.readouterr().err
+    assert main([*arguments, "--method", "dann", "--domain-share", "0.2"]) == 2
+    assert "method dann without a classifier" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+    assert main([*arguments, "--method", "mmd", "--domain-share", "0.2", "--epochs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "method mmd, 0.2 of the pose gradient" in printed
+    assert "tests; changed: domain_share=0.2, epochs=1, method=mmd" in printed
+    assert main([*arguments[:-1], str(tmp_path / "control"), "--method", "mmd", "--domain-share", "0"]) == 0
+    assert json.loads((tmp_path / "control" / "best.json").read_text())["recipe"]["method"] == "mmd"
 
 
 def test_resume_goes_on(files, tmp_path, capsys) -> None:

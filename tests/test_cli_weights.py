@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +13,8 @@ from types import MappingProxyType
 import pytest
 import torch
 
+import fidip.downloads
+import fidip.files
 import fidip.networks.registry as registry
 from fidip.cli import MISTAKE, SUCCESS, main
 from fidip.networks.importing import export_weights, write_state
@@ -105,6 +109,39 @@ def test_one_wrong_byte_is_a_mistake_of_one_line_and_leaves_nothing(
     assert err.startswith(f"fidip: {server.address}: its SHA-256 is ")
     assert err.count("\n") == 1
     assert [entry.name for entry in (tmp_path / NAME).iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("call", ["_write", "_replace"])
+def test_no_space_left_is_one_line_and_leaves_nothing(
+    call: str, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At whichever call the disk is full, ``import`` leaves no file; ``fetch`` keeps what came and goes on."""
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    out.mkdir()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fidip.files, call, full)
+        patch.setattr(fidip.downloads, "_write", full)
+        code, _, err = run(capsys, "fetch", NAME, "--address", server.address, "--cache", cache)
+    assert code == MISTAKE
+    assert "cannot be written: the disk is full; free some space" in err
+    assert err.count("\n") == 1
+    assert run(capsys, "fetch", NAME, "--address", server.address, "--cache", cache)[0] == SUCCESS
+    arguments = (
+        "import", cache / NAME / "mobile_fidip.pth", "--layout", "fidip-mobilenet", "--out", out / "ours.safetensors"
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(fidip.files, call, full)
+        code, _, err = run(capsys, *arguments)
+    assert code == MISTAKE
+    assert f"{out / 'ours.safetensors'}: cannot be written: the disk is full; free some space" in err
+    assert err.count("\n") == 1
+    assert list(out.iterdir()) == []
+    if call == "_replace":
+        assert run(capsys, *arguments)[0] == SUCCESS
 
 
 def test_what_a_person_must_fetch_is_said(capsys: pytest.CaptureFixture[str]) -> None:

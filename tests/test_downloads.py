@@ -45,7 +45,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def left(target: Path) -> set[str]:
-    return {entry.name for entry in target.parent.iterdir()} - {".lock"}
+    return {entry.name for entry in target.parent.iterdir()} - {".lock", "net.pth.sha256"}
 
 
 def refused(server: FileServer, target: Path, expected: Expected = KNOWN) -> str:
@@ -167,6 +167,29 @@ def test_one_wrong_byte_is_refused_and_nothing_is_kept(server: FileServer, targe
     assert f"its SHA-256 is {wrong}, where {DIGEST} was expected" in message
     assert left(target) == set()
     assert f"where {DIGEST[:8]}… was expected" in refused(server, target, Expected(sha256=DIGEST[:8]))
+
+
+@pytest.mark.parametrize("expected", [Expected(), Expected(len(DATA)), Expected(sha256=DIGEST[:8])])
+def test_what_came_is_on_record_where_the_publisher_states_no_whole_hash(
+    server: FileServer, target: Path, expected: Expected
+) -> None:
+    download(server.address, target, expected, QUICK)
+    record = target.with_name("net.pth.sha256")
+    assert record.read_text() == f"{DIGEST}  net.pth\n"
+    target.write_bytes(DATA[:7] + bytes([DATA[7] ^ 128]) + DATA[8:])
+    with pytest.raises(DownloadError, match=rf"^{target}: its SHA-256 is .*, where {DIGEST} was expected: .* again"):
+        download(server.address, target, expected, QUICK)
+    for damaged in (b"", b"\xff\xfe", DIGEST.encode()):
+        record.write_bytes(damaged)
+        with pytest.raises(DownloadError, match=rf"^{record}: damaged; remove it and net.pth, and fetch"):
+            download(server.address, target, expected, QUICK)
+    assert len(server.requests) == 1
+    record.unlink()
+    target.unlink()
+    server.data = DATA[::-1]  # without a hash that is known, another file is another file
+    if not expected.sha256:
+        download(server.address, target, expected, QUICK)
+        assert record.read_text().startswith(hashlib.sha256(DATA[::-1]).hexdigest())
 
 
 def test_a_hash_that_differs_in_any_digit_is_refused(server: FileServer, target: Path) -> None:

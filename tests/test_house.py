@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import fidip
 from fidip.cli import COMMANDS
@@ -137,6 +138,32 @@ def test_every_dependency_is_pinned_and_has_its_reason() -> None:
         name = Requirement(line).name
         assert name == "fidip" or name in pins, f"{name} is not in constraints.txt"
         assert name == "fidip" or f"| {name} |" in reasons, f"{name} has no line in docs/dependencies.md"
+
+
+def test_whatever_an_installation_brings_is_pinned() -> None:
+    """All that is needed by what the product needs, as the installed packages themselves say."""
+    lines = [line for line in text_of("constraints.txt").splitlines() if line and line[0] != "#"]
+    pins = {canonicalize_name(Requirement(line).name) for line in lines}
+    optional = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    waiting = [Requirement(line) for line in (*PROJECT["dependencies"], *optional)]
+    seen, unpinned = set(), {}
+    while waiting:
+        need = waiting.pop()
+        name = canonicalize_name(need.name)
+        if (name, *sorted(need.extras)) in seen or name == "fidip":
+            continue
+        seen.add((name, *sorted(need.extras)))
+        try:
+            needs = [Requirement(line) for line in metadata.requires(name) or ()]
+        except metadata.PackageNotFoundError:
+            continue  # an extra that is not installed here
+        if name not in pins:
+            unpinned[name] = metadata.version(name)
+        extras = ("", *need.extras)
+        waiting += [n for n in needs if n.marker is None or any(n.marker.evaluate({"extra": e}) for e in extras)]
+    gpu = {name for name in unpinned if name.startswith(("nvidia-", "cuda-", "triton"))}  # torch pins these itself
+    assert {name: version for name, version in unpinned.items() if name not in gpu} == {}
+    assert len(seen) > 40
 
 
 def test_pins_name_versions_and_nothing_of_one_machine() -> None:

@@ -82,6 +82,37 @@ def test_fetch_brings_the_file_from_another_address_and_verifies_it(
     assert "(licence: MIT; for research)" in message
 
 
+@pytest.mark.parametrize("name", registry())
+def test_one_byte_that_differs_is_refused_whatever_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every entry with a hash, whole or its beginning, refuses what comes; the others what has changed since it came.
+
+    The served file stands for the published one: as much of its hash is known as of the publisher's.
+    """
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    entry = registry()[name]
+    known = replace(entry, sha256=DIGEST[: len(entry.sha256)], size=len(DATA) if entry.size else None)
+    monkeypatch.setattr(module, "registry", lambda: {name: known})
+    path = known.path(tmp_path)
+    with serving(FileServer(DATA)) as server:
+        for place in (0, len(DATA) // 2, len(DATA) - 1):
+            changed = DATA[:place] + bytes([DATA[place] ^ 1]) + DATA[place + 1 :]
+            if known.sha256:
+                server.data = changed
+                with pytest.raises(DownloadError, match=rf"^{server.address}: its SHA-256 is .* nothing was kept"):
+                    fetch(known, tmp_path, QUICK, address=server.address)
+                assert not path.exists()
+            server.data = DATA
+            assert fetch(known, tmp_path, QUICK, address=server.address) == (path, DIGEST)
+            path.write_bytes(changed)
+            with pytest.raises(DownloadError, match=rf"^{path}: its SHA-256 is .* remove it and fetch it again"):
+                fetch(known, tmp_path, QUICK, address=server.address)
+            with pytest.raises(WeightsError, match=rf"^{path}: its SHA-256 is .* remove it and fetch {name} again"):
+                known_as(path, hashlib.sha256(changed).hexdigest())
+            path.unlink()
+
+
 def test_the_cache_is_fidip_s_own_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIDIP_CACHE", str(tmp_path))
     assert ENTRY.path() == tmp_path / "weights" / "small" / "net.pth"

@@ -3,11 +3,13 @@
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fidip.annotations import Domain
-from fidip.errors import DataError, DataWarning, RecipeError
+from fidip.errors import DataError, DataWarning, ImageError, RecipeError
 from fidip.files import read_json, write_json
+from fidip.images import read_image, write_image
 from fidip.training.inputs import Inputs, LabelledSet, check_inputs, fingerprints
 from figures import RECIPE, SUPERVISED, figure_set
 
@@ -119,6 +121,42 @@ def test_a_copy_of_an_image_on_both_sides_is_refused(tmp_path) -> None:
     check_inputs(SUPERVISED, inputs)
     with pytest.raises(DataError, match=r"000\.png: the same picture as 000\.png of --real"):
         fingerprints(inputs, lambda: None)
+
+
+def test_a_copy_that_was_encoded_anew_is_warned_of(tmp_path) -> None:
+    real = figure_set(tmp_path / "r", 4, Domain.REAL)
+    validation = figure_set(tmp_path / "v", 3, Domain.REAL, seed=1)
+    inputs = Inputs(real=real, validation=validation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fingerprints(inputs, lambda: None)
+    write_image(validation.paths[1], np.clip(read_image(real.paths[2]) * 0.9 + 5, 0, 255).astype(np.uint8))
+    message = r"1 of 3 pictures look like some that are learnt from, such as 001\.png like 002\.png of --real \("
+    with pytest.warns(DataWarning, match=message):
+        fingerprints(inputs, lambda: None)
+
+
+def test_nothing_is_decoded_where_nothing_judges(tmp_path) -> None:
+    broken = figure_set(tmp_path, 2, Domain.REAL)
+    broken.paths[1].write_bytes(b"no picture")
+    assert fingerprints(Inputs(real=broken), lambda: None)["real"]["images"] == 2
+    judge = figure_set(tmp_path / "v", 1, Domain.REAL, seed=1)
+    with pytest.raises(ImageError, match=r"001\.png: not a JPEG"):
+        fingerprints(Inputs(real=broken, validation=judge), lambda: None)
+
+
+@pytest.mark.parametrize("option", ["real", "validation"])
+def test_adults_to_be_retained_share_nothing_with_what_teaches_or_chooses(sets, tmp_path, option) -> None:
+    shared = figure_set(tmp_path, 1, Domain.REAL, seed=7, subject={"real": "a", "validation": "c"}[option])
+    with pytest.raises(DataError, match=rf"shares the subject .0 with --{option} .*; measure retention on others than"):
+        check_inputs(SUPERVISED, Inputs(real=sets["real"], validation=sets["validation"], retain=shared))
+    copy = figure_set(tmp_path / "copy", 1, Domain.REAL, seed={"real": 0, "validation": 1}[option])
+    inputs = Inputs(real=sets["real"], validation=sets["validation"], retain=copy)
+    check_inputs(SUPERVISED, inputs)
+    with pytest.raises(DataError, match=rf"000\.png: the same picture as 000\.png of --{option}"):
+        fingerprints(inputs, lambda: None)
+    with pytest.raises(DataError, match=rf"holds the image 000\.png, which --{option}"):
+        check_inputs(SUPERVISED, replace(inputs, retain=getattr(inputs, option)))
 
 
 def test_the_option_decides_the_domain_and_the_file_only_warns(tmp_path) -> None:

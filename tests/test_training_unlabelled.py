@@ -48,7 +48,7 @@ def test_mistakes_are_named(film, tmp_path) -> None:
     with pytest.raises(DataError, match="nowhere: no such folder"):
         read_unlabelled(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: no photo in this folder"):
+    with pytest.raises(DataError, match="empty: no photo or film in this folder"):
         read_unlabelled(tmp_path / "empty")
     document = read_json(film.file)
     for image in document["images"]:

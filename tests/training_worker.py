@@ -11,8 +11,12 @@ from pathlib import Path
 from random import Random
 
 import torch
+from safetensors.torch import load_file
 
 from fidip.annotations import Domain
+from fidip.files import read_json
+from fidip.networks.weights import load_pose_net
+from fidip.training.checkpoint import read_facts
 from fidip.training.events import Event
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.recipe import Recipe
@@ -41,6 +45,13 @@ def inputs_in(folder: Path) -> Inputs:
     """The figures drawn in a folder."""
     sets = {name: LabelledSet.read(folder / name / "annotations.json") for name in SETS}
     return Inputs(sets["r"], sets["s"], sets["v"], (sets["ar"], sets["as"]))
+
+
+def taught_inputs_in(folder: Path) -> Inputs:
+    """The same for a teacher: some are photos without labels, some are adults to be retained."""
+    inputs = inputs_in(folder)
+    photos = read_unlabelled(folder / "ar" / "images")
+    return replace(inputs, adults=None, unlabelled=photos, retain=LabelledSet.read(folder / "as" / "annotations.json"))
 
 
 def train_and_kill(folder: Path, out: Path, kills: int, moments: Random, recipe: Recipe = RECIPE) -> None:
@@ -73,11 +84,23 @@ def train_and_kill(folder: Path, out: Path, kills: int, moments: Random, recipe:
             shutil.rmtree(out)  # begin another run
         else:
             assert killed, f"the training failed with exit code {worker.exitcode}"
+            _check_what_a_kill_left(out)
             kills -= 1
     worker = context.Process(target=_train, args=(folder, out, None, recipe))
     worker.start()
     worker.join()
     assert worker.exitcode == 0
+
+
+def _check_what_a_kill_left(out: Path) -> None:
+    """Every file under its own name is whole, whatever the process was at."""
+    if (out / "checkpoint").exists():
+        assert read_facts(out / "checkpoint")["journal"]
+        assert load_file(out / "checkpoint")
+    if (out / "best.safetensors").exists():
+        load_pose_net(out / "best.safetensors")
+    if (out / "best.json").exists():
+        read_json(out / "best.json")
 
 
 def _train(folder: Path, out: Path, told: Connection | None, recipe: Recipe) -> None:
@@ -87,7 +110,5 @@ def _train(folder: Path, out: Path, told: Connection | None, recipe: Recipe) -> 
         if told is not None and isinstance(event, StepRecord):
             told.send(event.step)
 
-    inputs = inputs_in(folder)
-    if recipe.learning == "mean-teacher":
-        inputs = replace(inputs, adults=None, unlabelled=read_unlabelled(folder / "ar" / "images"))
+    inputs = taught_inputs_in(folder) if recipe.learning == "mean-teacher" else inputs_in(folder)
     train(replace(recipe, save_every=1), inputs, out, resume=True, watch=tell)

@@ -2,7 +2,8 @@
 
 What arrives is kept in ``NAME.part`` beside the target, so that a later call goes on where an earlier one broke off
 (a range request that is void if the file has changed meanwhile). Size and SHA-256 are checked before the file gets its
-name, and nothing here looks inside.
+name, and nothing here looks inside. Where its publisher states no whole hash, the one with which it came is kept in
+``NAME.sha256``, so that a file that changes afterwards is noticed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from urllib.request import Request
 
 from fidip.connections import PassingError, ask
 from fidip.errors import DataError, DownloadError, StorageError
-from fidip.files import move_file, read_json, sha256_of, storage_error, write_json
+from fidip.files import move_file, read_json, sha256_of, storage_error, write_json, write_text
 from fidip.platform import locked
 
 Show = Callable[[int, int | None], None]
@@ -81,12 +82,38 @@ def download(
                 except DownloadError as error:
                     part.remove()
                     raise DownloadError(f"{address}: {error}; nothing was kept") from error
+                _record(part.path, target, expected)
                 move_file(part.path, target)
                 part.remove()
+    wanted = Expected(expected.size, recorded(target) or expected.sha256)
     try:
-        return verify(target, expected)
+        return verify(target, wanted)
     except DownloadError as error:
         raise DownloadError(f"{target}: {error}; remove it and fetch it again") from error
+
+
+def recorded(target: Path) -> str:
+    """The SHA-256 with which a file came whose publisher states no whole one; empty if none is on record.
+
+    Raises:
+        DownloadError: the record is damaged.
+    """
+    record = target.with_name(target.name + ".sha256")
+    try:
+        text = record.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise DownloadError(f"{record}: cannot be read: {error.strerror}; check its permissions") from error
+    if not re.fullmatch(rf"[0-9a-f]{{{SHA256_DIGITS}}}  .+\n", text):
+        raise DownloadError(f"{record}: damaged; remove it and {target.name}, and fetch that again")
+    return text[:SHA256_DIGITS]
+
+
+def _record(path: Path, target: Path, expected: Expected) -> None:
+    """Note with which hash a file came; in the form that ``sha256sum --check`` reads."""
+    if len(expected.sha256) < SHA256_DIGITS:
+        write_text(target.with_name(target.name + ".sha256"), f"{sha256_of(path)}  {target.name}\n")
 
 
 def _require_address(address: str, expected: Expected) -> None:

@@ -108,6 +108,31 @@ def image_size(path: Path | str) -> tuple[int, int]:
         return (height, width) if _orientation(image, path) >= 5 else (width, height)
 
 
+def grey_thumbnail(path: Path | str, side: int) -> NDArray[np.uint8]:  # (side, side)
+    """A picture upright, in grey and shrunk by area to a square, whatever its shape; JPEG is decoded small.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    with _opened(path) as (image, _):
+        if image.format == "JPEG" and image.mode in ("L", "RGB"):
+            image.draft("L", (4 * side, 4 * side))
+        image.load()
+        orientation = _orientation(image, path)
+        plain = image.mode in ("L", "RGB") and "transparency" not in image.info
+        small = _shrunk(image if plain else Image.fromarray(_to_rgb(image, path)), side)
+        return np.ascontiguousarray(_TURNS[orientation](small)) if orientation in _TURNS else small
+
+
+def grey_shrunk(pixels: RGBImage, side: int) -> NDArray[np.uint8]:  # (H, W, 3) -> (side, side)
+    """The same of pixels at hand."""
+    return _shrunk(Image.fromarray(pixels), side)
+
+
+def _shrunk(image: Image.Image, side: int) -> NDArray[np.uint8]:  # (side, side)
+    return np.asarray(image.convert("L").resize((side, side), Image.Resampling.BOX))
+
+
 def write_image(path: Path | str, image: RGBImage, quality: int | None = None) -> None:  # (H, W, 3)
     """Write a PNG or JPEG, chosen by the suffix, atomically and without metadata.
 

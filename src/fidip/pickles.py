@@ -10,23 +10,22 @@ limits on memory and time (:func:`fidip.platform.limit_process`), which answers 
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import subprocess
 import sys
 import tempfile
 from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from fidip import pickled_arrays as pieces
+from fidip.apart import read_apart, refuse
 from fidip.errors import DataError
 from fidip.files import unreadable
 from fidip.pickled_arrays import Function, Inert, Refused, flatten, shown
-from fidip.platform import limit_process, single_thread_environment
+from fidip.platform import limit_process
 
 MAX_BYTES = 512 << 20
 """Twice the largest file of the family, SMPL 1.1.0 with 300 shape coefficients in the text protocol."""
@@ -35,9 +34,6 @@ SECONDS = 120
 """Of processor time; that largest file takes a few."""
 
 TOO_MUCH_MEMORY = "asks for more memory than such a file may take"
-
-REFUSED = 3
-"""The reading process's exit code when the file, not the process, is at fault."""
 
 
 def read_pickle(path: Path | str, keys: Collection[str] | None = None, objects: Collection[str] = ()) -> Any:
@@ -66,34 +62,12 @@ def read_pickle(path: Path | str, keys: Collection[str] | None = None, objects: 
             "memory": (1 << 30) + 8 * size,
             "seconds": SECONDS,
         }
-        _read_apart(path, json.dumps(request), source, answer)
+        if refusal := read_apart("fidip.pickles", (json.dumps(request),), source, answer, SECONDS):
+            raise DataError(path, *refusal)
         answer.seek(0)
         with np.load(answer, allow_pickle=False) as arrays:
             tree = json.loads(arrays["tree"].tobytes())
             return _restored(tree, {name: arrays[name] for name in arrays.files})
-
-
-def _read_apart(path: Path, request: str, source: IO[bytes], answer: IO[bytes]) -> None:
-    home = str(Path(__file__).parents[1])
-    paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "fidip.pickles", request],
-            stdin=source,
-            stdout=answer,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **single_thread_environment(), "PYTHONPATH": paths},
-            timeout=2 * SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise DataError(path, "", f"reading it took more than {2 * SECONDS} s and was stopped") from error
-    if done.returncode == REFUSED:
-        raise DataError(path, *json.loads(done.stderr.splitlines()[-1]))
-    if done.returncode > 0:
-        raise RuntimeError(f"the process that reads pickles failed: {done.stderr.decode(errors='replace')}")
-    if done.returncode:  # a signal
-        raise DataError(path, "", "reading it took more memory or time than such a file may take, and was stopped")
 
 
 def _restored(tree: Any, arrays: dict[str, Any]) -> Any:
@@ -202,15 +176,12 @@ def _main(request: str) -> int:
         named: dict[str, Any] = {f"a{index}": array for index, array in enumerate(arrays)}
         np.savez(sys.stdout.buffer, tree=np.frombuffer(json.dumps(tree).encode(), np.uint8), **named)
     except Refused as refusal:
-        problem = [refusal.where, refusal.problem]
+        return refuse(refusal.problem, refusal.where)
     except MemoryError:
-        problem = ["", TOO_MUCH_MEMORY]
+        return refuse(TOO_MUCH_MEMORY)
     except OSError as error:
-        problem = ["", f"needs room for a temporary file: {error.strerror}"]
-    else:
-        return 0
-    sys.stderr.write(json.dumps(problem))
-    return REFUSED
+        return refuse(f"needs room for a temporary file: {error.strerror}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ COMMANDS = {
     "convert prestage": Command("fidip.cli.convert:prestage", "Draw the adults of the pre-stage from two data sets."),
     "convert surreal": Command("fidip.cli.convert:surreal", "Convert frames of SURREAL, rendered adults."),
     "convert syrip": Command("fidip.cli.convert:syrip", "Convert SyRIP, labelled photos of infants."),
+    "check": Command("fidip.cli.check:check", "Say what data sets share that should be strangers to each other."),
     "merge": Command("fidip.cli.merge:merge", "Merge labelled folders into one."),
     "evaluate": Command("fidip.cli.evaluate:evaluate", "Measure predicted poses by COCO's keypoint AP and AR."),
     "plot": Command("fidip.cli.plot:plot", "Draw the poses of data sets over each other; say how varied they are."),

@@ -57,11 +57,18 @@ def _row(recipe: Recipe) -> tuple[str, ...]:
         recipe.real_images,
         recipe.starts_from or recipe.backbone or (recipe.network.backbone if recipe.network else ""),
         recipe.classifier or "",
-        f"{recipe.domain_weight:g}" if recipe.classifier else "",
+        _weight(recipe),
         f"{recipe.frozen[0]}-{recipe.frozen[-1][-1]}" if recipe.frozen else "",
         f"{before}{recipe.epochs} x {recipe.batch_size}",
         f"{recipe.learning_rate:g}",
     )
+
+
+def _weight(recipe: Recipe) -> str:
+    """λ, or the share of the pose gradient that stands for it."""
+    if recipe.domain_share is not None:
+        return f"{recipe.domain_share:.0%}"
+    return f"{recipe.domain_weight:g}" if recipe.classifier or recipe.domain_weight else ""
 
 
 def _images(published: Published) -> str:

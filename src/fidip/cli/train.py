@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,9 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fidip.training.events import Event, Plan, StagePlan
+    from fidip.training.inputs import LabelledSet
     from fidip.training.recipe import Recipe
 
 Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
+
+MethodName = Literal["fine-tune", "fidip", "dann", "mmd", "regda", "mean-teacher", "adabn"]
+"""Those of ``fidip.training.adaptation``, said again so that help loads no torch."""
 
 
 def train(
@@ -25,9 +30,13 @@ def train(
     real: Json = None,
     synthetic: Json = None,
     validation: Json = None,
-    unlabelled: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    retain: Json = None,
+    retain_images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    unlabelled: Annotated[Path | None, tyro.conf.arg(metavar="DIR|FILM")] = None,
     unlabelled_boxes: Json = None,
+    unlabelled_every: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None,
     adults: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="REAL.json SYN.json")] = None,
+    method: MethodName | None = None,
     init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
@@ -48,9 +57,14 @@ def train(
         real: Real infants.
         synthetic: Synthetic infants.
         validation: Infants on whom the best epoch is chosen; they may share nothing with the others.
-        unlabelled: Folder of photos of real infants without labels, for methods that learn from them.
-        unlabelled_boxes: COCO file that says where people are in these photos; without it one fills each photo.
+        retain: Adults of whom nothing is learnt: AP on them before and after, when the run is over.
+        retain_images: Folder of their images, if it is neither beside their file nor the one that --images names.
+        unlabelled: Folder of photos and films of real infants without labels, or one film, for methods that learn
+            from them.
+        unlabelled_boxes: COCO file that says where people are in these pictures; without it one fills each.
+        unlabelled_every: Of a film, take one frame of every so many seconds; 1 unless told.
         adults: Real and synthetic adults, for the pre-stage.
+        method: How to adapt, instead of the recipe's; its weight is --domain-share or the recipe's λ.
         init: Weights to start from: a file, or the name of an embedded network.
         images: Folder of the images, if they do not lie beside their annotation file.
         device: Where to compute.
@@ -65,26 +79,31 @@ def train(
     from fidip.training import run
     from fidip.training.inputs import Inputs, LabelledSet
     from fidip.training.settings import with_settings
-    from fidip.training.unlabelled import read_unlabelled
 
-    numbers = {"seed": seed, "epochs": epochs, "domain_share": domain_share}
+    numbers = {"seed": seed, "epochs": epochs, "domain_share": domain_share, "method": method}
     settings = [f"{name}={number}" for name, number in numbers.items() if number is not None]
     settings += ["domain_weight=0"] if domain_share is not None else []
     chosen = with_settings(find_recipe(recipe), [*settings, *set])
+    if method is not None:
+        _require_a_weight(chosen, method)
 
     def read(file: Path | None) -> LabelledSet | None:
         return None if file is None else LabelledSet.read(file, images)
 
-    if unlabelled_boxes is not None and unlabelled is None:
-        raise RecipeError("--unlabelled-boxes without --unlabelled: name the folder of the photos too")
+    if unlabelled is None and (unlabelled_boxes is not None or unlabelled_every is not None):
+        option = "--unlabelled-boxes" if unlabelled_boxes is not None else "--unlabelled-every"
+        raise RecipeError(f"{option} without --unlabelled: name the folder of the photos or films too")
     inputs = Inputs(
         real=read(real),
         synthetic=read(synthetic),
         validation=read(validation),
+        retain=None if retain is None else LabelledSet.read(retain, retain_images or images),
         adults=adults and (LabelledSet.read(adults[0], images), LabelledSet.read(adults[1], images)),
         init=init,
-        unlabelled=None if unlabelled is None else read_unlabelled(unlabelled, unlabelled_boxes),
+        unlabelled=None if unlabelled is None else _unlabelled(unlabelled, unlabelled_boxes, unlabelled_every),
     )
+    if retain_images is not None and retain is None:
+        raise RecipeError("--retain-images without --retain: name the annotation file too")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -92,6 +111,28 @@ def train(
     if result.ended:
         print(result.ended)
     print(f"{result.weights}: {_line(result.best)}")
+    if result.retained is not None:
+        print(_retention(result.retained))
+
+
+def _require_a_weight(recipe: Recipe, method: str) -> None:
+    """Whoever asks for a method does not mean its control, which learns as fine-tuning does."""
+    from fidip.errors import RecipeError
+    from fidip.training.adaptation import WEIGHED
+
+    if recipe.learning in WEIGHED and recipe.domain_share is None and not recipe.domain_weight:
+        remedy = f"add --domain-share 0.2, or take the recipe {method}; --domain-share 0 is the control"
+        raise RecipeError(f"--method {method}: recipe {recipe.name} gives it no weight: {remedy}")
+
+
+def _unlabelled(place: Path, boxes: Path | None, every: float | None) -> LabelledSet:
+    """Photos and frames; looking through films takes a while, and a bar shows it."""
+    from fidip.cli.progress import bar
+    from fidip.training.unlabelled import EVERY, read_unlabelled
+
+    done = count(1)
+    with bar("looking through films", None) as show:
+        return read_unlabelled(place, boxes, every=EVERY if every is None else every, tick=lambda: show(next(done)))
 
 
 class _Watcher:
@@ -102,7 +143,7 @@ class _Watcher:
         self.task = progress.add_task("reading")
 
     def __call__(self, event: Event) -> None:
-        from fidip.training.events import EpochEnd, Loading, Plan
+        from fidip.training.events import EpochEnd, Loading, Plan, Retaining
 
         if isinstance(event, Loading):
             self.progress.update(self.task, completed=event.done, total=event.total)
@@ -112,6 +153,8 @@ class _Watcher:
             self.task = self.progress.add_task("training", total=event.total_steps, completed=event.done_steps)
         elif isinstance(event, EpochEnd):
             print(_line(event.line), flush=True)
+        elif isinstance(event, Retaining):
+            self.progress.update(self.task, description="retention", completed=event.done, total=event.total)
         else:
             loss = event.pose_loss if event.pose_loss is not None else event.domain_loss
             self.progress.update(self.task, description=f"{event.stage} {event.epoch + 1}, loss {loss:.5f}", advance=1)
@@ -185,6 +228,19 @@ def _line(line: dict[str, Any]) -> str:
     if line["validation"] is not None:
         parts.append(f"AP {100 * line['validation']['AP']:.1f} (area {line['validation']['area']})")
     return ", ".join(parts)
+
+
+def _retention(figures: dict[str, Any]) -> str:
+    """What became of those whom the initial weights knew, in words."""
+    before, after, difference = (figures[name] for name in ("before", "after", "difference"))
+    who = f"{figures['people']} people in {figures['images']} images of {figures['file']}, area {figures['area']}"
+    if before is None:
+        return f"retention: AP {100 * after['AP']:.1f} on {who}; there were no initial weights to compare with"
+    change = f"AP {100 * before['AP']:.1f} before, {100 * after['AP']:.1f} after"
+    if difference is None:
+        return f"retention: {change}; too few images for an interval; {who}"
+    low, high = 100 * difference["low"], 100 * difference["high"]
+    return f"retention: {change}, {100 * difference['observed']:+.1f} (95 % interval {low:+.1f} to {high:+.1f}); {who}"
 
 
 SHOWN = {

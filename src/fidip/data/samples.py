@@ -131,13 +131,14 @@ def load_samples(
     reach: Reach = Reach(),
     *,
     unlabelled: bool = False,
+    read: Callable[[Path], Image] = read_image,
     progress: Callable[[int], None] = lambda _: None,
 ) -> ResidentSamples:
     """Decode every image once and cut out its people.
 
     A person without a box gets one around the labelled keypoints. Left out, and counted in ``skipped``, are crowds,
     people without any labelled keypoint (kept if ``unlabelled``: the domain can be learnt from them) and people whose
-    box lies outside the image. ``progress`` is told the number of images done.
+    box lies outside the image. ``read`` opens a path, ``progress`` is told the number of images done.
 
     Raises:
         ImageError: an image cannot be read.
@@ -156,7 +157,7 @@ def load_samples(
             else:
                 windows[i] = crop
         if windows:
-            pixels = read_image(path)
+            pixels = read(path)
             check_size(image, pixels, path)
             for i, crop in windows.items():
                 samples.append(_sample(pixels, image.people[i], crop, input_size, reach, domain, str(path)))

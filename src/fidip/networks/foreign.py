@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -25,9 +24,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from fidip.apart import read_apart, refuse
 from fidip.errors import WeightsError
 from fidip.files import object_without_repeats
-from fidip.platform import address_space_bytes, limit_process, single_thread_environment
+from fidip.platform import address_space_bytes, limit_process
 
 State = dict[str, Tensor]
 
@@ -55,9 +55,6 @@ SECONDS = 300
 ROOM = 1 << 30
 """Bytes of memory beside four times the file."""
 
-REFUSED = 3
-"""The reading process's exit code when the file, not the process, is at fault."""
-
 FORBIDDEN_EVENTS = (
     "socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.startfile",
     "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod", "os.chown", "os.link", "os.symlink",
@@ -81,7 +78,8 @@ def read_foreign(path: Path | str) -> State:
             if path.suffix.lower() == ".safetensors":
                 return without_prefix(read_safetensors(path))
             with tempfile.TemporaryFile() as answer:
-                _read_apart(path, source, answer)
+                if refusal := read_apart("fidip.networks.foreign", (), source, answer, SECONDS):
+                    raise WeightsError(f"{path}: {refusal[1]}")
                 answer.seek(0)
                 return without_prefix(safetensors.torch.load(answer.read()))
     except OSError as error:
@@ -131,29 +129,6 @@ def unreadable(path: Path | str, error: OSError) -> WeightsError:
 def few(names: list[str]) -> str:
     """The first three of some names, and how many there are beside them."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _read_apart(path: Path, source: IO[bytes], answer: IO[bytes]) -> None:
-    home = str(Path(__file__).parents[2])
-    paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "fidip.networks.foreign"],
-            stdin=source,
-            stdout=answer,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **single_thread_environment(), "PYTHONPATH": paths},
-            timeout=2 * SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise WeightsError(f"{path}: reading it took more than {2 * SECONDS} s and was stopped") from error
-    if done.returncode == REFUSED:
-        raise WeightsError(f"{path}: {json.loads(done.stderr.splitlines()[-1])}")
-    if done.returncode > 0:
-        raise RuntimeError(f"the process that reads weights failed: {done.stderr.decode(errors='replace')}")
-    if done.returncode:  # a signal
-        raise WeightsError(f"{path}: reading it took more memory or time than such a file may take, and was stopped")
 
 
 # Below: what the reading process does.
@@ -243,8 +218,7 @@ def _main() -> int:
     try:
         data = _answer()
     except _RefusedError as error:
-        print(json.dumps(str(error)), file=sys.stderr)
-        return REFUSED
+        return refuse(str(error))
     sys.stdout.buffer.write(data)
     return 0
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
-from fidip.downloads import Expected, Patience, Show, download
+from fidip.downloads import Expected, Patience, Show, download, recorded
 from fidip.errors import DownloadError, RecipeError, WeightsError
 from fidip.networks.weights import embedded_names
 from fidip.platform import cache_dir
@@ -102,14 +102,15 @@ def known_as(path: Path, sha256: str) -> PublishedFile | None:
     """The registry's file that this one is: by its whole hash, or by its place in a cache.
 
     Raises:
-        WeightsError: it lies in a cache, but is not the file that should be there.
+        WeightsError: it lies in a cache, but is not the file that should be there, or that came.
     """
     for published in registry().values():
         if published.sha256 == sha256:
             return published
         if (path.parent.name, path.name) == (published.name, published.file):
-            if not sha256.startswith(published.sha256):
-                problem = f"its SHA-256 is {sha256}, where {published.sha256} was expected"
+            wanted = recorded(path) or published.sha256
+            if not sha256.startswith(wanted):
+                problem = f"its SHA-256 is {sha256}, where {wanted} was expected"
                 raise WeightsError(f"{path}: {problem}; remove it and fetch {published.name} again")
             return published
     return None

@@ -12,7 +12,8 @@ from fidip.recipes import arxiv, fg2021, ours, study
 from fidip.training.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*ours.DEFAULTS, *arxiv.RECIPES, *fg2021.RECIPES, *ours.SMALL, *study.RECIPES)
+    recipe.name: recipe
+    for recipe in (*ours.DEFAULTS, *ours.MENU, *arxiv.RECIPES, *fg2021.RECIPES, *ours.SMALL, *study.RECIPES)
 }
 
 

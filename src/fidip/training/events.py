@@ -13,7 +13,15 @@ from fidip.training.stages import StepRecord
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """So many of all files have been read; every image is read twice, for its fingerprint and for its pixels."""
+    """So many of all reads are done; every image is read twice, for its fingerprint and for its pixels."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retaining:
+    """The run is over; so many images have been looked at to see what is retained."""
 
     done: int
     total: int
@@ -64,5 +72,5 @@ class EpochEnd:
     line: dict[str, Any]
 
 
-Event = Loading | Plan | StepRecord | EpochEnd
+Event = Loading | Plan | StepRecord | EpochEnd | Retaining
 Watch = Callable[[Event], None]

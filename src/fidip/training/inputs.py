@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fidip.annotations import Domain, LabelledImage
 from fidip.coco import image_paths, read_coco
+from fidip.data.leaks import Pictures, alike_pictures, pictures, shared_files, shared_origins
+from fidip.data.video import Films
 from fidip.errors import DataError, DataWarning, RecipeError
 from fidip.files import sha256_of
+from fidip.images import RGBImage, grey_shrunk, grey_thumbnail, read_image
 from fidip.skeleton import COCO_17, Skeleton
 from fidip.training.adaptation import ALIGNING
 from fidip.training.recipe import Recipe
@@ -20,11 +26,12 @@ from fidip.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledSet:
-    """An annotation file that was read, and where its images lie."""
+    """An annotation file that was read, and where its images lie; some may be frames of ``films``."""
 
     file: Path
     images: list[LabelledImage]
     paths: list[Path]
+    films: Films | None = None
 
     @classmethod
     def read(cls, file: Path | str, folder: Path | None = None, skeleton: Skeleton = COCO_17) -> LabelledSet:
@@ -36,10 +43,19 @@ class LabelledSet:
         images = read_coco(file, skeleton)
         return cls(Path(file), images, image_paths(file, images, folder))
 
-    @property
-    def origins(self) -> set[tuple[str, str]]:
-        """Subjects, sources and bodies that the images come from."""
-        return {origin for image in self.images for origin in image.origins}
+    def picture(self, path: Path) -> RGBImage:  # (H, W, 3)
+        """One of the images. Raises ``ImageError``."""
+        return self.films.read(path) if self.films is not None and path in self.films else read_image(path)
+
+    def digest(self, path: Path) -> str:
+        """The SHA-256 by which one of the images is known. Raises ``DataError``."""
+        return self.films.digest(path) if self.films is not None and path in self.films else sha256_of(path)
+
+    def thumbnail(self, path: Path, side: int) -> NDArray[np.uint8]:  # (side, side)
+        """A small grey copy of one of the images. Raises ``ImageError``."""
+        if self.films is not None and path in self.films:
+            return grey_shrunk(self.films.read(path), side)
+        return grey_thumbnail(path, side)
 
 
 class Part(NamedTuple):
@@ -62,6 +78,7 @@ class Inputs:
     adults: tuple[LabelledSet, LabelledSet] | None = None  # real, synthetic
     init: Path | str | None = None  # weights to start from: a file, or the name of an embedded network
     unlabelled: LabelledSet | None = None  # real, and nobody has a label: ``fidip.training.unlabelled`` reads photos so
+    retain: LabelledSet | None = None  # adults on whom the initial weights and the kept ones are compared, and no more
 
     @property
     def training(self) -> tuple[Part, ...]:
@@ -74,9 +91,20 @@ class Inputs:
         return (*parts, *(Part(f"--adults ({d.name.lower()})", d, one, adults=True) for d, one in adults))
 
     @property
+    def judging(self) -> dict[str, LabelledSet]:
+        """What nothing is learnt from, by option."""
+        sets = {"--validation": self.validation, "--retain": self.retain}
+        return {option: labelled for option, labelled in sets.items() if labelled is not None}
+
+    @property
+    def reads(self) -> int:
+        """How often an image is read before the first step; what is retained is decoded when the run is over."""
+        return 2 * self.image_count - (len(self.retain.paths) if self.retain else 0)
+
+    @property
     def image_count(self) -> int:
         """Images of all files."""
-        sets = [part.labelled for part in self.training] + ([self.validation] if self.validation else [])
+        sets = [*(part.labelled for part in self.training), *self.judging.values()]
         return sum(len(labelled.paths) for labelled in sets)
 
 
@@ -87,7 +115,7 @@ def check_inputs(recipe: Recipe, inputs: Inputs) -> None:
 
     Raises:
         RecipeError: the recipe needs a file that is not given, or a file is given that it does not use.
-        DataError: the validation set shares an image or an origin with a training set, or one image enters twice.
+        DataError: what judges shares an image or an origin with what is learnt from, or validates what is retained.
     """
     both, real = _needs_both(recipe), inputs.real or inputs.unlabelled
     reals = "it learns from real images" + " without their keypoints" * (recipe.real_images == "unlabelled")
@@ -114,37 +142,39 @@ def check_inputs(recipe: Recipe, inputs: Inputs) -> None:
         raise RecipeError(f"recipe {recipe.name} learns from labels only and does not use --unlabelled: leave it out")
     for part in inputs.training:
         _warn_of_domain(part.option, part.domain, part.labelled)
-    if inputs.validation is not None:
-        _refuse_leaks(inputs, inputs.validation)
+    for option, labelled in inputs.judging.items():
+        _refuse_leaks(inputs, option, labelled)
 
 
 def fingerprints(inputs: Inputs, tick: Callable[[], None]) -> dict[str, Any]:
     """What each set holds, by content: the same files anywhere give the same fingerprints. ``tick`` counts images.
 
+    Warns by a ``DataWarning`` where pictures of a set that judges look like some that are learnt from.
+
     Raises:
-        DataError: a file cannot be read, one picture enters with both domains, or trains and validates.
+        DataError: a file cannot be read, one picture enters with both domains, or trains and judges.
+        ImageError: a file is no picture.
     """
-    sets = {part.option: part.labelled for part in inputs.training}
-    if inputs.validation is not None:
-        sets["--validation"] = inputs.validation
+    judging = inputs.judging
+    sets = {part.option: part.labelled for part in inputs.training} | judging
     seen: dict[str, tuple[str, Path]] = {}
+    looks = {}
     prints = {}
     for name, labelled in sets.items():
-        every = hashlib.sha256()
-        for path in labelled.paths:
-            digest = sha256_of(path)
+        looks[name] = pictures(labelled, looks=bool(judging), tick=tick)
+        for path, digest in zip(labelled.paths, looks[name].digests, strict=True):
             other, place = seen.setdefault(digest, (name, path))
             if other != name:
                 problem = f"the same picture as {place.name} of {other}; take it out of one of them"
                 raise DataError(path, "", problem)
-            every.update(digest.encode())
-            tick()
         prints[name.removeprefix("--")] = {
             "file": labelled.file.name,
             "annotations_sha256": sha256_of(labelled.file) if labelled.file.is_file() else None,  # a folder of photos
-            "images_sha256": every.hexdigest(),
+            "images_sha256": hashlib.sha256("".join(looks[name].digests).encode()).hexdigest(),
             "images": len(labelled.images),
         }
+    for option, labelled in judging.items():
+        _warn_of_likeness(inputs, option, labelled, looks)
     return prints
 
 
@@ -173,18 +203,29 @@ def _warn_of_domain(option: str, domain: Domain, labelled: LabelledSet) -> None:
         warnings.warn(f"{labelled.file}: {others} images say they are {claim}; {used}", DataWarning, stacklevel=3)
 
 
-def _refuse_leaks(inputs: Inputs, validation: LabelledSet) -> None:
-    judged = {path.resolve() for path in validation.paths}
-    for option, _, labelled, *_ in inputs.training:
-        shared = next((path for path in labelled.paths if path.resolve() in judged), None)
-        if shared is not None:
-            problem = (
-                f"holds the image {shared.name}, which {option} {labelled.file.name} trains on; take it out of one"
-            )
-            raise DataError(validation.file, "images", problem)
-        origins = sorted(validation.origins & labelled.origins)
+def _refuse_leaks(inputs: Inputs, option: str, judged: LabelledSet) -> None:
+    others = [(part.option, part.labelled, "trains on", "are trained on") for part in inputs.training]
+    if option != "--validation" and inputs.validation is not None:
+        others.append(("--validation", inputs.validation, "chooses the weights by", "the weights are chosen by"))
+    what = "validate" if option == "--validation" else "measure retention"
+    for other, labelled, uses, used in others:
+        if shared := shared_files(labelled, judged):
+            problem = f"holds the image {shared[0].name}, which {other} {labelled.file.name} {uses}; take it out of one"
+            raise DataError(judged.file, "images", problem)
+        origins = [(kind, value) for kind, values in shared_origins(labelled, judged).items() for value in values]
         if origins:
             kind, value = origins[0]
-            problem = f"shares the {kind.replace('_', ' ')} {value} with {option} {labelled.file.name}"
+            problem = f"shares the {kind.replace('_', ' ')} {value} with {other} {labelled.file.name}"
             more = f" and {len(origins) - 1} more" if len(origins) > 1 else ""
-            raise DataError(validation.file, "images", f"{problem}{more}; validate on others than are trained on")
+            raise DataError(judged.file, "images", f"{problem}{more}; {what} on others than {used}")
+
+
+def _warn_of_likeness(inputs: Inputs, option: str, judged: LabelledSet, looks: Mapping[str, Pictures]) -> None:
+    found = [(part, alike) for part in inputs.training if (alike := alike_pictures(looks[part.option], looks[option]))]
+    if found:
+        part, ((known, path, similarity), *_) = found[0]
+        count = len({place for _, alike in found for _, place, _ in alike})
+        example = f"{path.name} like {known.name} of {part.option} ({similarity:.2f})"
+        told = f"{count} of {len(judged.paths)} pictures look like some that are learnt from, such as {example}"
+        advice = "take out copies and frames of the same film; fidip check lists them"
+        warnings.warn(f"{option} {judged.file}: {told}; {advice}", DataWarning, stacklevel=3)

@@ -64,7 +64,8 @@ def _load(part: Part, recipe: Recipe, card: NetworkCard, tick: Callable[[], None
     images = [_without_keypoints(image) for image in labelled.images] if hidden else labelled.images
     samples = load_samples(
         images, labelled.paths, part.domain, (card.input_size, card.affine), recipe.augmentation.reach,
-        unlabelled=part.adults or part.unlabelled or recipe.unlabelled or hidden, progress=lambda _: tick(),
+        unlabelled=part.adults or part.unlabelled or recipe.unlabelled or hidden,
+        read=labelled.picture, progress=lambda _: tick(),
     )  # fmt: skip
     if not len(samples):
         reasons = ", ".join(f"{count} with {reason}" for reason, count in samples.skipped.items())

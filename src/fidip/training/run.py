@@ -35,6 +35,7 @@ from fidip.training.outcome import outcome
 from fidip.training.planning import plan
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
+from fidip.training.retention import check_retained, retained, warn_of_memories
 from fidip.training.schedule import ADAPT, Stage, lay_out, turns
 from fidip.training.stages import Learners, StepRecord
 from fidip.training.start import start_learners, start_network
@@ -55,6 +56,7 @@ class RunResult:
     best: dict[str, Any]
     history: tuple[dict[str, Any], ...]
     ended: str | None = None  # why before the recipe's last epoch
+    retained: dict[str, Any] | None = None  # AP on --retain, before and after
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,19 +95,22 @@ def train(
     """
     recipe.validate()
     check_inputs(recipe, inputs)
+    if inputs.retain is not None:
+        check_retained(inputs.retain)
     place = find_device(device)
     folder = _folder(Path(out), resume)
-    tick = _counter(2 * inputs.image_count, watch)
-    identity = {"recipe": recipe.to_json(), "init": _init(inputs), "data": fingerprints(inputs, tick)}
+    tick = _counter(inputs.reads, watch)
+    identity: dict[str, Any] = {"recipe": recipe.to_json(), "init": _init(inputs), "data": fingerprints(inputs, tick)}
     journal = _journal(folder / CHECKPOINT, identity, machine(place))
     if journal.best is not None and not (folder / BEST).is_file():
         problem = "gone, though the checkpoint knows of it; put it back, or train anew in another --out"
         raise WeightsError(f"{folder / BEST}: {problem}")
     if journal.finished:
-        return _result(folder, journal)
+        return _with_retained(_result(folder, journal), inputs, place, watch)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         net = start_network(recipe, inputs.init)
+        warn_of_memories(net.card, inputs, identity["data"])
         data = load_data(recipe, inputs, net.card, place, tick)
         stages = lay_out(recipe, data.infants, data.adults)
         learners = start_learners(recipe, net, place, data.infants)
@@ -114,7 +119,8 @@ def train(
             restore(folder / CHECKPOINT, run.learners)
             _write_history(folder, journal)
         watch(plan(recipe, run.learners, stages, journal, data.skipped))
-        return _go(run, journal)
+        result = _go(run, journal)
+    return _with_retained(result, inputs, place, watch)
 
 
 def _go(run: _Run, journal: Journal) -> RunResult:
@@ -218,6 +224,11 @@ def _card(run: _Run, line: dict[str, Any], net: PoseNet) -> NetworkCard:
 def _result(out: Path, journal: Journal) -> RunResult:
     assert journal.best is not None
     return RunResult(out / BEST, journal.best, tuple(journal.history), journal.ended)
+
+
+def _with_retained(result: RunResult, inputs: Inputs, device: torch.device, watch: Watch) -> RunResult:
+    figures = retained(result.weights, result.weights.with_name(SUMMARY), inputs, device, watch)
+    return replace(result, retained=figures)
 
 
 def _folder(out: Path, resume: bool) -> Path:

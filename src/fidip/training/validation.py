@@ -15,9 +15,8 @@ from fidip.annotations import FloatArray, LabelledImage, Person
 from fidip.data.samples import check_size, cut, person_crop, to_input, to_planes
 from fidip.errors import DataError, DataWarning
 from fidip.evaluation.area import AreaPolicy, areas_of, choose_area
-from fidip.evaluation.average_precision import evaluate
+from fidip.evaluation.average_precision import EvaluationResult, evaluate
 from fidip.geometry import apply_affine, crop_to_input, invert_affine
-from fidip.images import read_image
 from fidip.networks.card import NetworkCard
 from fidip.networks.estimation import estimate_keypoints, pose_score
 from fidip.networks.pose import PoseNet
@@ -45,10 +44,10 @@ def load_validation(labelled: LabelledSet, card: NetworkCard, progress: Callable
         DataError: nobody is labelled, somebody has no area, or an image has another size than its annotation says.
         ImageError: an image cannot be read.
     """
-    area = _area(labelled)
+    area = policy_of(labelled)
     crops, affines, ids = [], [], []
     for done, (image, path) in enumerate(zip(labelled.images, labelled.paths, strict=True), start=1):
-        pixels = read_image(path)
+        pixels = labelled.picture(path)
         check_size(image, pixels, path)
         for person in image.people:
             crop = person_crop(person, (image.width, image.height), card.input_size, card.affine)
@@ -62,8 +61,12 @@ def load_validation(labelled: LabelledSet, card: NetworkCard, progress: Callable
     return ValidationCrops(labelled.images, area, np.stack(crops), np.stack(affines), tuple(ids))
 
 
-def _area(labelled: LabelledSet) -> AreaPolicy:
-    """The policy for a set; whoever lacks what it needs is told before the first epoch, not after it."""
+def policy_of(labelled: LabelledSet) -> AreaPolicy:
+    """The area policy for a set; whoever lacks what it needs is told before the first epoch, not after it.
+
+    Raises:
+        DataError: somebody has no area.
+    """
     policy = choose_area(labelled.images)
     for image in labelled.images:
         try:
@@ -75,21 +78,24 @@ def _area(labelled: LabelledSet) -> AreaPolicy:
 
 def validate(net: PoseNet, crops: ValidationCrops, device: torch.device) -> dict[str, Any]:
     """AP and AR on the validation images, without flip test; the network is left in the mode it had."""
-    people = estimates(net, crops, device)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # the areas' defects were told when the set was loaded
-        result = evaluate(crops.images, people, area=crops.area, skeleton=SKELETONS[net.card.skeleton], resamples=0)
+    result = judge(net, crops, device)
     return {"AP": result.AP, "AP50": result.AP50, "AP75": result.AP75, "AR": result.AR, "area": result.area}
 
 
-def estimates(
-    net: PoseNet, crops: ValidationCrops, device: torch.device, flip_test: bool = False
-) -> dict[int, list[Person]]:
-    """Whom the network sees in everybody's own box, by image id."""
+def judge(net: PoseNet, crops: ValidationCrops, device: torch.device, resamples: int = 0) -> EvaluationResult:
+    """The evaluation behind ``validate``; with ``resamples``, its uncertainty too."""
+    people, skeleton = estimates(net, crops, device), SKELETONS[net.card.skeleton]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # the areas' defects were told when the set was loaded
+        return evaluate(crops.images, people, area=crops.area, skeleton=skeleton, resamples=resamples)
+
+
+def estimates(net: PoseNet, crops: ValidationCrops, device: torch.device) -> dict[int, list[Person]]:
+    """Whom the network sees in everybody's own box, without flip test, by image id."""
     found = []
     for start in range(0, len(crops.crops), BATCH):
         images = to_input(to_planes(crops.crops[start : start + BATCH]).to(device))
-        found.append(estimate_keypoints(net, images, flip_test=flip_test).cpu().numpy())
+        found.append(estimate_keypoints(net, images, flip_test=False).cpu().numpy())
     people: dict[int, list[Person]] = {}
     for estimate, affine, image_id in zip(np.concatenate(found), crops.to_image, crops.image_ids, strict=True):
         keypoints = np.column_stack([apply_affine(affine, estimate[:, :2]), estimate[:, 2]])

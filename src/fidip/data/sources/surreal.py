@@ -36,8 +36,8 @@ from fidip.data.sources.checks import checked_person, cut_box
 from fidip.data.sources.conversion import Progress, reasons
 from fidip.data.sources.matlab import read_arrays
 from fidip.data.sources.smpl import Hips, coco_points
-from fidip.data.sources.video import read_frames
 from fidip.data.tally import Tally
+from fidip.data.video import read_frames
 from fidip.errors import DataError, ImageError, RecipeError
 from fidip.geometry import Size
 from fidip.images import encode_image

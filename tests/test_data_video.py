@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fidip.data.sources.video import read_frames
+from fidip.data.video import read_frames
 from fidip.errors import ImageError
 
 
@@ -34,8 +34,8 @@ def test_what_is_no_video_is_named(video: Path, tmp_path: Path, capfd: pytest.Ca
     level = cv2.utils.logging.getLogLevel()
     data = video.read_bytes()
     for name, content, problem in (
-        ("a.mp4", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "not an MP4 video"),
-        ("b.mp4", b"", "not an MP4 video"),
+        ("a.mp4", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "not an MP4, MOV"),
+        ("b.mp4", b"", "not an MP4, MOV"),
         ("c.mp4", data[:40] + bytes(60), "cannot be opened"),
     ):
         (tmp_path / name).write_bytes(content)
