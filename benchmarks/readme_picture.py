@@ -18,7 +18,7 @@ from fidip.evaluation.plots import plot_pictures
 from fidip.files import write_bytes
 from fidip.images import read_image
 from fidip.studies.demo import AREA
-from fidip.studies.demo_report import enlarged
+from fidip.studies.pictures import enlarged
 
 
 def main() -> None:

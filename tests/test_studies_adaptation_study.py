@@ -19,11 +19,12 @@ from fidip.studies.cells import Bench, finished, run_cell, unpacked
 from fidip.studies.pair import StudySize
 from fidip.studies.study_report import advice, findings, frame_text, study_json, study_report, study_table, verdicts
 from fidip.studies.treatments import TREATMENTS, Cell
+from fidip.training.stages import StepRecord
 from figures import TINY as CARD
 from figures import figure_set
 
 SIZE = StudySize(
-    synthetic=8, labelled=6, unlabelled=6, validation=4, test=8, held_out=6, adults=6, source_epochs=1, epochs=1,
+    synthetic=8, labelled=6, unlabelled=6, validation=6, test=8, held_out=6, adults=6, source_epochs=1, epochs=1,
     steps_per_epoch=3,
 )  # fmt: skip
 
@@ -33,7 +34,7 @@ def bench(tmp_path_factory):
     """Drawn figures in the place of rendered infants, and a tiny network to start from."""
     out = tmp_path_factory.mktemp("bench")
     parts = {
-        "real": (12, Domain.REAL), "validation": (4, Domain.REAL), "test": (8, Domain.REAL),
+        "real": (12, Domain.REAL), "validation": (6, Domain.REAL), "test": (8, Domain.REAL),
         "synthetic": (8, Domain.SYNTHETIC), "held-out": (6, Domain.SYNTHETIC),
         "adults-real": (6, Domain.REAL), "adults-synthetic": (6, Domain.SYNTHETIC),
     }  # fmt: skip
@@ -126,7 +127,10 @@ def test_plans_that_cannot_be(plan, message):
 
 
 def in_this_process(jobs, _out, _workers, watch):
-    return {name: job(lambda event, name=name: watch(name, event)) for name, job in jobs.items()}
+    def tell(name):
+        return lambda event: watch(name, event) if isinstance(event, StepRecord) else None
+
+    return {name: job(tell(name)) for name, job in jobs.items()}
 
 
 @pytest.fixture(scope="module")

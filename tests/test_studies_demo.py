@@ -88,7 +88,7 @@ def test_a_demo_of_another_start_is_not_gone_on_with(tmp_path, monkeypatch):
     def render(*_):
         raise StoppedError
 
-    monkeypatch.setattr(demo_module, "_render", render)
+    monkeypatch.setattr(demo_module, "render", render)
     for source, version, error in (
         ("a", "1", StoppedError),
         ("a", "1", StoppedError),

@@ -21,7 +21,6 @@ def study(
     device: Literal["cpu", "cuda", "mps"] = "cpu",
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = min(2, os.cpu_count() or 1),
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-    picture: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None,
 ) -> None:
     """Compare methods of adaptation on rendered domains, at several label budgets, against exact controls.
 
@@ -38,7 +37,6 @@ def study(
         device: Where to compute.
         workers: Networks that are trained at a time; on a GPU 1 is right.
         json: Also write all numbers to this file.
-        picture: Also write the learning curves to this file.
     """
     from time import perf_counter
 
@@ -47,13 +45,12 @@ def study(
 
     from fidip.cli.output import write_report
     from fidip.cli.progress import phases
-    from fidip.files import atomic_write, write_text
+    from fidip.files import write_text
     from fidip.studies.adaptation_study import StudyPlan, run_study, study_facts
     from fidip.studies.pair import FULL, QUICK
     from fidip.studies.study_report import (
         LOWEST_BUDGETS,
         advice,
-        curves_picture,
         findings,
         study_json,
         study_report,
@@ -73,12 +70,9 @@ def study(
     for budget in dict.fromkeys(arm.budget for arm in found.arms if TREATMENTS[arm.treatment].labels == "budget"):
         table = study_table(found, budget)
         shown = Table(*table.header, caption=table.caption, caption_justify="left")
-        for row in table.rows:
-            shown.add_row(*row)
+        for number, row in enumerate(table.rows):
+            shown.add_row(*row, style="bold" if number in table.strong else None)
         Console().print(shown)
     print(*verdicts(found), *advice(found), sep="\n")
     write_report(json, study_json(result, found, facts))
-    if picture is not None:
-        with atomic_write(picture) as file:
-            file.write(curves_picture(found).data)
     print(f"{perf_counter() - started:.0f} s; open {out / 'report.html'} in a browser")

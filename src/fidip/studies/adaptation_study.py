@@ -92,6 +92,7 @@ class StudyResult:
 
     plan: StudyPlan
     size: StudySize
+    data: Mapping[str, Path]  # annotation files by the part they play
     shares: Mapping[str, float]
     tuning: Sequence[Mapping[str, Any]]
     source: Mapping[str, Any]  # the network that everybody starts from, as it is
@@ -118,7 +119,7 @@ def run_study(
     shares = chosen_shares(tuning)
     write_json(out / SHARES, shares, indent=1)
     cells = _run(bench, plan.cells(shares), "training", workers, watch)
-    return StudyResult(plan, size, shares, tuning, source, cells)
+    return StudyResult(plan, size, data, shares, tuning, source, cells)
 
 
 def check_plan(plan: StudyPlan, size: StudySize) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fidip.annotations import LabelledImage, Person
 from fidip.coco import image_paths, read_coco, read_results
-from fidip.drawing import draw_people
 from fidip.evaluation.embedding import domain_probe, tsne
 from fidip.evaluation.keypoint_errors import KeypointErrors, keypoint_errors
 from fidip.evaluation.plots import Line, plot_curves, plot_groups, plot_pictures
@@ -20,12 +17,17 @@ from fidip.evaluation.report import Picture, Section, Table, to_html
 from fidip.evaluation.statistics import PairedDifference
 from fidip.images import read_image
 from fidip.studies.demo import AREA, DemoResult
+from fidip.studies.pictures import domain_pictures, enlarged
 
 SHOWN = ("source", "both", "fidip")
 """The networks whose features and poses are shown."""
 
-PICTURE_SIDE = 384
-"""Pixels: the small test images are enlarged before poses are drawn, so that lines stay thin."""
+DOMAINS = {
+    "real": "simulated real",
+    "synthetic": "synthetic",
+    "adults-real": "adults, sim. real",
+    "adults-synthetic": "adults, synthetic",
+}
 
 
 def demo_table(result: DemoResult) -> Table:
@@ -70,7 +72,7 @@ def demo_report(result: DemoResult, footer: Mapping[str, str]) -> str:
     failures = [i for _, i in ranked[:4]]
     show = _Shown(truth, [str(path) for path in paths], predictions, oks)
     sections = [
-        Section("What was compared", [_domains_text(result), _domain_pictures(result)]),
+        Section("What was compared", [_domains_text(result), domain_pictures(result.data, DOMAINS)]),
         Section("The result", [demo_table(result), *demo_findings(result)]),
         Section("How the training went", [_curves(result)]),
         Section("Do the features still tell the domains apart?", _features(result)),
@@ -112,29 +114,6 @@ def _poses(show: _Shown, chosen: Sequence[int]) -> Picture:
     alt = f"{len(chosen)} test images with the true pose and those of the source network, the control and FiDIP"
     caption = "The subject's left is blue, the right orange; rings are occluded keypoints, faint lines uncertain ones."
     return Picture(data, alt, caption, "image/jpeg")
-
-
-def enlarged(pixels: NDArray[np.uint8], people: Sequence[Person]) -> NDArray[np.uint8]:
-    """A small image (H, W, 3) at a size at which thin lines show, with poses drawn on it."""
-    factor = PICTURE_SIDE / max(pixels.shape[:2])
-    large = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    moved = []
-    for person in people:
-        points = (person.keypoints[:, :2] + 0.5) * factor - 0.5  # pixel centres
-        moved.append(replace(person, keypoints=np.column_stack([points, person.keypoints[:, 2]]), box=None))
-    return draw_people(np.asarray(large, dtype=np.uint8), moved)
-
-
-def _domain_pictures(result: DemoResult) -> Picture:
-    rows = []
-    for part in ("real", "synthetic", "adults-real", "adults-synthetic"):
-        images = read_coco(result.data[part])[:4]
-        paths = image_paths(result.data[part], images)
-        rows.append([enlarged(read_image(path), image.people) for image, path in zip(images, paths, strict=True)])
-    notes = ("simulated real", "synthetic", "adults, sim. real", "adults, synthetic")
-    data = plot_pictures(rows, ("", "", "", ""), notes)
-    alt = "four images each of simulated-real infants, synthetic infants and adults of both kinds, with their poses"
-    return Picture(data, alt, "What the networks learn from, with the labels.", "image/jpeg")
 
 
 def _domains_text(result: DemoResult) -> str:

@@ -14,12 +14,15 @@ from fidip.studies.adaptation_study import StudyResult
 from fidip.studies.cells import AREA, unpacked
 from fidip.studies.comparing import Mean, Paired, holm, mean_of, paired
 from fidip.studies.learning_curve import LearningCurve
+from fidip.studies.pictures import domain_pictures
 from fidip.studies.treatments import LABELLED_PER_STEP, TREATMENTS, UNLABELLED_PER_STEP
 
 BASELINE = "fine-tune"
 """Whose learning curve says what labels are worth: what one does without any method."""
 
 LOWEST_BUDGETS = (0, 10)
+
+DOMAINS = {"real": "simulated real", "synthetic": "synthetic"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +199,10 @@ def study_report(result: StudyResult, footer: Mapping[str, str]) -> str:
     found = findings(result)
     budgets = sorted({arm.budget for arm in found.arms if TREATMENTS[arm.treatment].labels == "budget"})
     sections = [
-        Section("What was compared", [_design(result), frame_text(result, found), _shares_table(result)]),
+        Section(
+            "What was compared",
+            [_design(result), domain_pictures(result.data, DOMAINS), frame_text(result, found), shares_table(result)],
+        ),
         Section("What may be said", [*verdicts(found), *advice(found)]),
         Section("Learning curves", [curves_picture(found)]),
         *(Section(f"{budget} labelled real images", [study_table(found, budget)]) for budget in budgets),
@@ -219,7 +225,8 @@ def _design(result: StudyResult) -> str:
     )
 
 
-def _shares_table(result: StudyResult) -> Table:
+def shares_table(result: StudyResult) -> Table:
+    """Which weights were tried, and which were chosen."""
     rows = []
     by: dict[tuple[str, float], list[float]] = {}
     for line in result.tuning:

@@ -1,0 +1,58 @@
+"""The tables and pictures of ``docs/study.md``, from a study that is finished.
+
+::
+
+    fidip study --out runs/study --json benchmarks/results/study.json
+    python benchmarks/study_page.py --out runs/study
+
+Prints the tables in Markdown, and writes the pictures to ``docs/images``. Networks that are missing are trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fidip.evaluation.report import to_markdown
+from fidip.files import atomic_write
+from fidip.studies.adaptation_study import StudyPlan, run_study, study_facts
+from fidip.studies.pair import FULL
+from fidip.studies.pictures import domain_pictures
+from fidip.studies.study_report import (
+    DOMAINS,
+    advice,
+    curves_picture,
+    findings,
+    frame_text,
+    shares_table,
+    study_table,
+    verdicts,
+)
+from fidip.studies.treatments import TREATMENTS
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/study"))
+    parser.add_argument("--budgets", type=int, nargs="+", default=[0, 10, 30, 60, 200])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[8, 8, 5, 5, 5], help="one number for every budget")
+    given = parser.parse_args()
+    plan = StudyPlan(tuple(TREATMENTS), dict(zip(given.budgets, given.seeds, strict=True)))
+    result = run_study(given.out, plan, FULL, 2, lambda *_: None)
+    found = findings(result)
+    for name, picture in (
+        ("study.png", curves_picture(found)), ("study_domains.jpg", domain_pictures(result.data, DOMAINS))
+    ):  # fmt: skip
+        with atomic_write(IMAGES / name) as file:
+            file.write(picture.data)
+    print(frame_text(result, found), *verdicts(found), *advice(found), sep="\n")
+    for budget in given.budgets:
+        print(to_markdown(study_table(found, budget)))
+    print(to_markdown(shares_table(result)))
+    print(study_facts(result))
+
+
+if __name__ == "__main__":
+    main()
