@@ -116,7 +116,7 @@ def test_a_negative_seed_is_refused_before_anything_is_rendered(tmp_path):
 
 def test_arms_differ_in_nothing_but_what_their_row_is_about(tmp_path):
     parts = ("test", "real", "validation", "synthetic", "held-out", "adults-real", "adults-synthetic")
-    fidip = RECIPES["infant-small"]
+    fidip = RECIPES["fidip-small"]
     arms = {arm.name: arm for arm in demo_arms({part: tmp_path / part for part in parts}, fidip)}
     assert arms["fidip"].recipe == fidip
     assert arms["both"].recipe == replace(fidip, name="demo-both", domain_weight=0.0)

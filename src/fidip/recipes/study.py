@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fidip.recipes.ours import INFANT_SMALL
+from fidip.recipes.ours import FIDIP_SMALL
 
 STUDY_SOURCE = replace(
-    INFANT_SMALL,
+    FIDIP_SMALL,
     name="study-source",
     source="ours: what the study's methods start from; adult-small learns synthetic infants, and nothing else",
     epochs=40,
@@ -20,7 +20,7 @@ STUDY_SOURCE = replace(
 )
 
 STUDY = replace(
-    INFANT_SMALL,
+    FIDIP_SMALL,
     name="study",
     source="ours: the budget of every method of the study; method, weight and batches are set cell by cell",
     epochs=5,

@@ -62,7 +62,7 @@ def finished(bench: Bench, cell: Cell) -> dict[str, Any] | None:
     if not file.exists():
         return None
     found: dict[str, Any] = read_json(file)
-    if _in_json(STUDY) | found["recipe"] != _recipe(
+    if _in_json(STUDY) | found["recipe"] | {"source": ""} != _recipe(
         bench, cell
     ):  # a field that is younger than the cell had its default
         raise StorageError(f"{file}: of another recipe; choose another --out, or delete this file")
@@ -149,5 +149,5 @@ def _recipe(bench: Bench, cell: Cell) -> dict[str, Any]:
 
 
 def _in_json(recipe: Recipe) -> dict[str, Any]:
-    """As it is when it has been stored."""
-    return dict(json.loads(json.dumps(recipe.to_json())))
+    """As it is when it has been stored, but for the words about it."""
+    return dict(json.loads(json.dumps(recipe.to_json() | {"source": ""})))

@@ -122,7 +122,7 @@ def demo_arms(data: dict[str, Path], fidip: Recipe) -> tuple[Arm, ...]:
         ("real", "few real", replace(alone, name="demo-real"), real, None, "source"),
         ("synthetic", "synthetic", replace(alone, name="demo-synthetic"), None, synthetic, "source"),
         ("both", "both, λ = 0", control, real, synthetic, "source"),
-        ("fidip", "FiDIP", replace(fidip, name="infant-small"), real, synthetic, "both"),
+        ("fidip", "FiDIP", replace(fidip, name="demo-fidip"), real, synthetic, "both"),
     )
     adults = (data["adults-real"], data["adults-synthetic"])
     return tuple(
@@ -147,7 +147,7 @@ def demo_facts(result: DemoResult) -> dict[str, str]:
 
 
 def _recipe(size: DemoSize, seed: int) -> Recipe:
-    recipe = RECIPES["infant-small"]
+    recipe = RECIPES["fidip-small"]
     return replace(recipe, epochs=size.epochs, steps_per_epoch=size.steps_per_epoch, seed=seed)
 
 
