@@ -118,7 +118,7 @@ def test_arms_differ_in_nothing_but_what_their_row_is_about(tmp_path):
     parts = ("test", "real", "validation", "synthetic", "held-out", "adults-real", "adults-synthetic")
     fidip = RECIPES["fidip-small"]
     arms = {arm.name: arm for arm in demo_arms({part: tmp_path / part for part in parts}, fidip)}
-    assert arms["fidip"].recipe == fidip
+    assert arms["fidip"].recipe == replace(fidip, name="demo-fidip")
     assert arms["both"].recipe == replace(fidip, name="demo-both", domain_weight=0.0)
     assert (arms["both"].real, arms["both"].synthetic) == (arms["fidip"].real, arms["fidip"].synthetic)
     alone = arms["real"].recipe
