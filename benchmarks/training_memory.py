@@ -209,9 +209,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--case", choices=CASES, help="measure this alone, here")
+    parser.add_argument("--told", action="store_true", help="print the table of recipes alone")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.told:
+        print(as_table(all_recipes()))
+        return
     if given.case:
         print(json.dumps(measure(given.case)))
         return

@@ -90,10 +90,24 @@ def test_the_pre_stage_keeps_the_features_alone() -> None:
     assert found.peak < step_memory(ours, 8).peak
 
 
-def test_gradients_of_other_parts_of_a_batch_are_there_already() -> None:
+def test_parts_leave_what_a_part_leaves_and_the_whole_is_seen_twice() -> None:
     ours = learners(classifier=False)
-    plain, gathered = step_memory(ours, 64), step_memory(ours, 64, accumulating=True)
-    assert gathered.peak - plain.peak == plain.gradients
+    whole, part, divided = step_memory(ours, 64), step_memory(ours, 16), step_memory(ours, 64, parts=4)
+    assert divided.activations == part.activations
+    assert divided.batch == whole.batch
+    outcome = FLOAT * 64 * (17 * 8 * 8 + 32)  # heatmaps and features, which are there beside their slopes
+    floor = whole.networks + whole.moments + whole.batch + whole.gradients + part.activations + 2 * outcome
+    assert floor < divided.peak < whole.peak
+    with_judge = learners()
+    assert step_memory(with_judge, 64, parts=4).peak < step_memory(with_judge, 64).peak
+    assert step_memory(with_judge, 64, parts=4, pretrain=True).peak < step_memory(with_judge, 64, pretrain=True).peak
+
+
+def test_bf16_is_of_the_pose_network_alone() -> None:
+    ours = learners()
+    plain, half = step_memory(ours, 64), step_memory(ours, 64, bf16=True)
+    assert plain.activations / 2 < half.activations < 0.65 * plain.activations
+    assert (half.networks, half.moments, half.batch) == (plain.networks, plain.moments, plain.batch)
 
 
 def test_an_adam_that_is_not_fused_makes_copies() -> None:

@@ -9,6 +9,7 @@ or oneDNN, and what an allocator cannot use again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,33 +34,46 @@ class StepMemory:
     gradients: int  # of what learns
     moments: int  # Adam's
     batch: int  # images, targets, weights and domains
-    activations: int  # what the pose network has left when its forward pass is over
+    activations: int  # what the pose network has left when its forward pass is over; of a part, if there are parts
     peak: int  # most that is there at one time, with all that is in passing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Parts:
-    """What a step takes part in, without numbers."""
+class _Step:
+    """What takes part in a step, without numbers."""
 
     net: PoseNet
     optimizer: Optimizer
     judge: nn.Module | None
     judge_optimizer: Optimizer | None
     teacher: nn.Module | None
-    kernels: Kernels
+    batch: _Batch
+    parts: int
+    kernels: Kernels  # of the pose network; everything else is float32
 
     def see(self, images: Tensor) -> PoseOutput:
-        """The pose network; its heatmaps are float32 at any precision."""
+        """The pose network. What leaves its backbone and its head is float32 at any precision."""
         with self.kernels.once():
-            heatmaps, features = self.net(images)
+            features = self.net.backbone((images - self.net.pixel_mean) / self.net.pixel_std)
+        features = features.float()
+        with self.kernels.once():
+            heatmaps = self.net.head(features)
         return PoseOutput(heatmaps.float(), features)
 
-    def judged(self, features: Tensor, batch: _Batch, aim: Tensor | None) -> Tensor:
+    def judged(self, features: Tensor) -> Tensor:
         """The second loss: of a domain classifier, or of RegDA's second head with a first one to agree with."""
         assert self.judge is not None
-        with self.kernels.once():
-            told = self.judge(features).float()
-        return domain_loss(told, batch.synthetic) if aim is None else heatmap_divergence(told, aim)
+        told = self.judge(features)
+        if told.ndim > 1:
+            return heatmap_divergence(told, torch.empty_like(told))
+        return domain_loss(told, self.batch.synthetic)
+
+    def taught(self) -> Tensor:
+        """What a teacher says of everybody."""
+        assert self.teacher is not None
+        with torch.no_grad(), Kernels().once():
+            told: Tensor = self.teacher.get_submodule("net")(self.batch.images).heatmaps
+        return told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,13 +85,14 @@ class _Batch:
 
 
 def step_memory(
-    learners: Learners, batch_size: int, *, pretrain: bool = False, bf16: bool = False, accumulating: bool = False
+    learners: Learners, batch_size: int, *, pretrain: bool = False, parts: int = 1, bf16: bool = False
 ) -> StepMemory:
-    """The memory of a step of stages I and II, or else of the pre-stage, on so many images of the card's size at once.
+    """The memory of a step of stages I and II, or else of the pre-stage, on so many images of the card's size.
 
-    ``bf16``: layers multiply numbers of two bytes, as autocast has it on a GPU. ``accumulating``: the images are a part
-    of a larger batch, so that gradients of other parts are there already. How the optimisers are set counts: an Adam
-    that is not fused makes copies of parameters. The learners may be on any device and are left as they are.
+    ``parts``: so many parts of the batch go through the pose network one after the other, once to see and once to
+    learn, as activation checkpointing has it. ``bf16``: its layers multiply numbers of two bytes, as under autocast on
+    a GPU. How the optimisers are set counts: an Adam that is not fused makes copies of parameters. The learners may be
+    on any device and are left as they are.
     """
     with Tally() as tally:
         net, judge = outline(learners.pose_net), learners.classifier and outline(learners.classifier)
@@ -87,11 +102,10 @@ def step_memory(
         judge_optimizer, more = _optimizer(learners.domain_optimizer, judge) if judge else (None, [])
         moments_bytes = tally.live - networks
         batch = _batch(net, batch_size)
-        parts = _Parts(net, optimizer, judge, judge_optimizer, teacher, Kernels(bf16))
-        gathered = [torch.empty_like(p) for p in _learning(net)] if accumulating and not pretrain else []
-        held = tally.peak = tally.live
-        activations = (_pretrain if pretrain else _adapt)(parts, batch, tally) - held
-        del moments, more, gathered
+        tally.peak = tally.live
+        step = _Step(net, optimizer, judge, judge_optimizer, teacher, batch, parts, Kernels(bf16))
+        activations = _pretrain(step, tally) if pretrain else _adapt(step, tally)
+        del moments, more
     learning = [parameter for part in (net, judge) if part is not None for parameter in _learning(part)]
     return StepMemory(
         networks=networks,
@@ -103,42 +117,81 @@ def step_memory(
     )
 
 
-def _pretrain(parts: _Parts, batch: _Batch, tally: Tally) -> int:
-    """The pre-stage. Returns what is there after the forward pass."""
-    assert parts.judge_optimizer is not None
-    parts.net.eval()
+def _pretrain(step: _Step, tally: Tally) -> int:
+    """The pre-stage. Returns the bytes of what the pose network has left."""
+    assert step.judge_optimizer is not None
+    before = tally.live
+    step.net.eval()
     with torch.no_grad():
-        features = parts.see(batch.images).features
-    there = tally.live
-    _descend(parts.judge_optimizer, parts.judged(features, batch, None))
-    return there
+        features = torch.cat([step.see(images).features for images in _split(step.batch.images, step.parts)])
+    left = tally.live - before
+    _descend(step.judge_optimizer, step.judged(features))
+    return left
 
 
-def _adapt(parts: _Parts, batch: _Batch, tally: Tally) -> int:
-    """Stages I and II, or another method's step. Returns what is there after the forward pass."""
-    parts.net.train()
-    heatmaps, features = parts.see(batch.images)
-    there = tally.live
-    loss = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-    if parts.judge is not None and parts.judge_optimizer is not None:
-        aim = torch.empty_like(batch.heatmaps) if _is_head(parts.judge) else None
-        _descend(parts.judge_optimizer, parts.judged(features.detach(), batch, aim))
-        with batch_statistics_unrecorded(parts.judge):
-            confusion = parts.judged(reverse_gradient(features, 1.0), batch, aim)
+def _adapt(step: _Step, tally: Tally) -> int:
+    """Stages I and II, or another method's step. Returns the bytes of what the pose network has left."""
+    before = tally.live
+    step.net.train()
+    if step.parts == 1:
+        heatmaps, features = step.see(step.batch.images)
+    else:
+        heatmaps, features = _seen_in_parts(step)
+    left = tally.live - before
+    loss = heatmap_loss(heatmaps, step.batch.heatmaps, step.batch.weights)
+    if step.judge is not None and step.judge_optimizer is not None:
+        _descend(step.judge_optimizer, step.judged(features.detach()))
+        with batch_statistics_unrecorded(step.judge):
+            confusion = step.judged(reverse_gradient(features, 1.0))
         for term in (confusion, loss):
-            torch.autograd.grad(term, features, retain_graph=True)
+            torch.autograd.grad(term, features, retain_graph=True, allow_unused=True)
         loss = loss + confusion
-    if parts.teacher is not None:
-        with torch.no_grad(), parts.kernels.once():
-            taught = parts.teacher.get_submodule("net")(batch.images).heatmaps.float()
-        loss = loss + heatmap_loss(heatmaps, taught, batch.weights)
-    _descend(parts.optimizer, loss)
-    return there
+    if step.teacher is not None:
+        loss = loss + heatmap_loss(heatmaps, step.taught(), step.batch.weights)
+    if step.parts == 1:
+        _descend(step.optimizer, loss)
+        return left
+    slopes = torch.autograd.grad(loss, (heatmaps, features), materialize_grads=True)
+    del loss
+    return _learn_in_parts(step, slopes, tally)
+
+
+def _seen_in_parts(step: _Step) -> tuple[Tensor, Tensor]:
+    """Heatmaps and features of the whole batch, whose own way back is not kept."""
+    with torch.no_grad():
+        seen = [step.see(images) for images in _split(step.batch.images, step.parts)]
+        heatmaps, features = (torch.cat(tensors) for tensors in zip(*seen, strict=True))
+    return heatmaps.requires_grad_(), features.requires_grad_()
+
+
+def _learn_in_parts(step: _Step, slopes: tuple[Tensor, ...], tally: Tally) -> int:
+    """Each part goes forward again, then back from the slopes at heatmaps and features. Returns what it leaves."""
+    learning = _learning(step.net)
+    gathered, left = [torch.empty_like(parameter) for parameter in learning], 0
+    for images, *slope in zip(*(_split(whole, step.parts) for whole in (step.batch.images, *slopes)), strict=True):
+        before = tally.live
+        seen = step.see(images)
+        left = max(left, tally.live - before)
+        gradients = torch.autograd.grad(seen, learning, slope)
+        for total, gradient in zip(gathered, gradients, strict=True):
+            total.add_(gradient)
+        del seen, gradients, gradient
+    _move(step.optimizer, gathered)
+    return left
+
+
+def _split(whole: Tensor, parts: int) -> tuple[Tensor, ...]:
+    return tuple(torch.split(whole, -(-len(whole) // parts)))
 
 
 def _descend(optimizer: Optimizer, loss: Tensor) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+    _move(optimizer, torch.autograd.grad(loss, parameters))
+
+
+def _move(optimizer: Optimizer, gradients: Sequence[Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
@@ -171,7 +224,3 @@ def _optimizer(real: Optimizer | None, outlined: nn.Module) -> tuple[Optimizer, 
 
 def _learning(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-
-def _is_head(judge: nn.Module) -> bool:
-    return hasattr(judge, "upsampling")
