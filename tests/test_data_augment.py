@@ -39,14 +39,14 @@ def noise(seed=0, width=150, height=180):
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.convention)
-def test_grid_sample_and_opencv_agree_to_two_grey_levels(format) -> None:
+def test_the_pool_and_opencv_agree_to_two_grey_levels(format) -> None:
     people = resident(*(sample(noise(i, 150 + 7 * i, 180 - 5 * i)) for i in range(8)))
     rng, indices = np.random.default_rng(0), np.arange(8)
     drawn = draw(list(people.samples), format, EVERYTHING, rng)
     on_cpu = cut_batch(people, indices, drawn.affines, SIZE)
-    stacked = cut_batch(people.on("cpu"), indices, drawn.affines, SIZE)
-    assert on_cpu.dtype == stacked.dtype == torch.uint8
-    assert (on_cpu.int() - stacked.int()).abs().max() <= 2
+    pooled = cut_batch(people.on("cpu"), indices, drawn.affines, SIZE)
+    assert on_cpu.dtype == pooled.dtype == torch.uint8
+    assert (on_cpu.int() - pooled.int()).abs().max() <= 2
     assert on_cpu.float().std() > 40
 
 

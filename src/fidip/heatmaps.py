@@ -40,9 +40,9 @@ def encode_heatmaps(
     """
     width, height = size
     center = torch.trunc(points + 0.5) if encoding == "quantised" else points
-    limit = torch.tensor([width, height], device=points.device)
     reach = REACH * sigma
-    inside = ((center - reach < limit) & (center + reach + 1 >= 0)).all(dim=-1)
+    low, high = center - reach, center + reach + 1
+    inside = (low[..., 0] < width) & (low[..., 1] < height) & (high >= 0).all(dim=-1)
     weights = weights * inside
     x = torch.arange(width, device=points.device) - center[..., 0, None]  # (B, K, w)
     y = torch.arange(height, device=points.device) - center[..., 1, None]  # (B, K, h)

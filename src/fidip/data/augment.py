@@ -1,8 +1,9 @@
 """One affine does rotation, scale, flip and crop; colours and occluders follow; then the targets. Batches at once.
 
 Everything random about a batch is drawn by one NumPy generator before any pixel is touched, so that the CPU (OpenCV)
-and a GPU (``grid_sample``) see the same batch. Numbers and order follow the published loaders (SimpleBaseline, Xiao et
-al. 2018; DARK, Zhang et al. 2020).
+and a GPU (``Pool``) see the same batch; and what NumPy has to do is done before the first of them, so that a GPU is
+given the whole batch without anybody waiting for it. Numbers and order follow the published loaders (SimpleBaseline,
+Xiao et al. 2018; DARK, Zhang et al. 2020).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fidip.annotations import FloatArray
+from fidip.data.pool import sent
 from fidip.data.samples import Image, Reach, ResidentSamples, Sample, compose, to_input, to_planes, warp
 from fidip.geometry import AffineConvention, Crop, Size, apply_affine, crop_to_heatmap, crop_to_input, invert_affine
 from fidip.heatmaps import Encoding, encode_heatmaps
@@ -107,13 +109,10 @@ def make_batch(
     """Draw, cut, colour and label the samples of one batch."""
     samples = [resident.samples[i] for i in indices]
     drawn = draw(samples, format, augmentation, rng)
+    points, weights, synthetic = (sent(part, device) for part in _targets(samples, drawn, format))
     images = to_input(cut_batch(resident, indices, drawn.affines, format.input_size).to(device))
     images = _paint(images, drawn)
-    points, weights = _targets(samples, drawn, format)
-    heatmaps, weights = encode_heatmaps(
-        points.to(device), weights.to(device), format.heatmap_size, format.sigma, format.encoding
-    )
-    synthetic = torch.tensor([float(sample.domain) for sample in samples], device=device)
+    heatmaps, weights = encode_heatmaps(points, weights, format.heatmap_size, format.sigma, format.encoding)
     return Batch(images, heatmaps, weights, synthetic, tuple(sample.file for sample in samples), drawn)
 
 
@@ -170,44 +169,36 @@ def _draw_occluders(
 def cut_batch(
     resident: ResidentSamples, indices: NDArray[np.intp], affines: FloatArray, size: Size
 ) -> Tensor:  # (B, 3, H, W) uint8
-    """Cut the windows out of the pieces: by OpenCV on the CPU, by ``grid_sample`` where the pieces are stacked."""
+    """Cut the windows out of the pieces: by OpenCV on the CPU, elsewhere out of the pool."""
     samples = [resident.samples[i] for i in indices]
     maps = [compose(affine, invert_affine(sample.to_piece)) for affine, sample in zip(affines, samples, strict=True)]
-    if resident.stack is None:
-        batch: Image = np.empty((len(samples), size[1], size[0], 3), dtype=np.uint8)
-        for out, sample, affine in zip(batch, samples, maps, strict=True):
-            warp(sample.piece, affine, size, out)
-        return to_planes(batch)
-    return _grid_sample(resident.stack, indices, np.stack([invert_affine(affine) for affine in maps]), size)
-
-
-def _grid_sample(stack: Tensor, indices: NDArray[np.intp], inverse: FloatArray, size: Size) -> Tensor:
-    pieces = stack[torch.from_numpy(indices).to(stack.device)].float()
-    height, width = pieces.shape[2:]
-    maps = torch.from_numpy(inverse).float().to(stack.device)  # (B, 2, 3) from the input to the piece
-    x = torch.arange(size[0], device=stack.device, dtype=torch.float32)
-    y = torch.arange(size[1], device=stack.device, dtype=torch.float32)
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, -1, 2)  # (1, HW, 2)
-    points = grid @ maps[:, :, :2].transpose(1, 2) + maps[:, None, :, 2]
-    # With align_corners=False, −1 and 1 are the outer edges of the outer pixels: x = −0.5 and x = W − 0.5.
-    points = (2 * points + 1) / torch.tensor([width, height], device=stack.device) - 1
-    points = points.view(len(indices), size[1], size[0], 2)
-    sampled = torch.nn.functional.grid_sample(pieces, points, padding_mode="zeros", align_corners=False)
-    return sampled.round_().to(torch.uint8)
+    if resident.pool is not None:
+        return resident.pool.cut(indices, np.stack([invert_affine(affine) for affine in maps]), size)
+    batch: Image = np.empty((len(samples), size[1], size[0], 3), dtype=np.uint8)
+    for out, sample, affine in zip(batch, samples, maps, strict=True):
+        warp(sample.piece, affine, size, out)
+    return to_planes(batch)
 
 
 def _paint(images: Tensor, drawn: Draw) -> Tensor:  # (B, 3, H, W)
     if drawn.colours is not None:
-        colours = torch.from_numpy(drawn.colours).to(images)
+        colours = sent(drawn.colours.astype(np.float32), images.device)
         flat = torch.baddbmm(colours[:, :, 3:], colours[:, :, :3], images.flatten(2))
         images = flat.clamp_(0, 1).view(images.shape)
-    for i, (x0, y0, x1, y1), colour in drawn.occluders:
-        images[i, :, y0:y1, x0:x1] = torch.from_numpy(colour).to(images)[:, None, None]
+    if drawn.occluders:
+        colours = sent(np.stack([colour for _, _, colour in drawn.occluders]).astype(np.float32), images.device)
+        for (i, (x0, y0, x1, y1), _), colour in zip(drawn.occluders, colours, strict=True):
+            images[i, :, y0:y1, x0:x1] = colour[:, None, None]
     return images
 
 
-def _targets(samples: list[Sample], drawn: Draw, format: TargetFormat) -> tuple[Tensor, Tensor]:  # (B, K, 2), (B, K)
-    """Keypoints in heatmap pixels, left and right exchanged where mirrored; occluded ones count fully."""
+def _targets(
+    samples: list[Sample], drawn: Draw, format: TargetFormat
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:  # (B, K, 2), (B, K), (B,)
+    """Keypoints in heatmap pixels, left and right exchanged where mirrored, their weights, and the domains.
+
+    Occluded keypoints count fully.
+    """
     keypoints = np.stack([sample.keypoints for sample in samples])
     to_heatmap = format.input_to_heatmap
     points = np.stack(
@@ -220,4 +211,5 @@ def _targets(samples: list[Sample], drawn: Draw, format: TargetFormat) -> tuple[
     mirrored = format.skeleton.flip_permutation
     points[drawn.flipped] = points[drawn.flipped][:, mirrored]
     weights[drawn.flipped] = weights[drawn.flipped][:, mirrored]
-    return torch.from_numpy(points).float(), torch.from_numpy(weights).float()
+    synthetic = np.array([float(sample.domain) for sample in samples], dtype=np.float32)
+    return points.astype(np.float32), weights.astype(np.float32), synthetic

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fidip.annotations import Box, Domain, FloatArray, LabelledImage, Person
+from fidip.data.pool import Pool
 from fidip.errors import DataError
 from fidip.geometry import (
     AffineConvention,
@@ -70,12 +71,12 @@ class Sample:
 class ResidentSamples:
     """The people to learn from, in the order of their file, and how many were left out for which reason.
 
-    ``stack`` holds all pieces on a device, padded with zeros to one size; it is ``None`` where OpenCV cuts on the CPU.
+    ``pool`` holds all pieces on a device; it is ``None`` where OpenCV cuts on the CPU.
     """
 
     samples: tuple[Sample, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
-    stack: Tensor | None = None  # (N, 3, Hp, Wp) uint8
+    pool: Pool | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -100,14 +101,8 @@ class ResidentSamples:
         return sum(sample.piece.nbytes for sample in self.samples)
 
     def on(self, device: torch.device | str) -> ResidentSamples:
-        """The same samples with their pieces stacked on a device, where ``grid_sample`` will cut them."""
-        height = max((sample.piece.shape[0] for sample in self.samples), default=0)
-        width = max((sample.piece.shape[1] for sample in self.samples), default=0)
-        stack = torch.zeros(len(self), 3, height, width, dtype=torch.uint8, device=device)
-        for i, sample in enumerate(self.samples):
-            piece = torch.from_numpy(sample.piece).permute(2, 0, 1)
-            stack[i, :, : piece.shape[1], : piece.shape[2]] = piece.to(device)
-        return replace(self, stack=stack)
+        """The same samples with their pieces on a device too, where they will be cut."""
+        return replace(self, pool=Pool.of([sample.piece for sample in self.samples], device))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fidip.data.augment import Batch, TargetFormat, cut_batch
+from fidip.data.pool import sent
 from fidip.data.samples import ResidentSamples, compose, to_input
 from fidip.geometry import crop_to_input, invert_affine
 
@@ -48,6 +49,5 @@ def plain_view(
         compose(compose(grid, varied), invert_affine(compose(grid, plain)))
         for varied, plain in zip(batch.drawn.affines[rows], affines, strict=True)
     ]
-    mirrored = torch.from_numpy(batch.drawn.flipped[rows]).to(device)
-    moved = torch.from_numpy(np.stack(to_batch)).float().to(device)
-    return View(torch.from_numpy(rows).to(device), images, moved, mirrored)
+    mirrored, moved = batch.drawn.flipped[rows], np.stack(to_batch).astype(np.float32)
+    return View(sent(rows, device), images, sent(moved, device), sent(mirrored, device))

@@ -13,7 +13,7 @@ from fidip.annotations import Box, FloatArray, Person
 from fidip.data.samples import box_of_keypoints, cut
 from fidip.errors import FidipError
 from fidip.geometry import Crop, Size, apply_affine, crop_around, crop_of_box, crop_to_input, invert_affine
-from fidip.networks.devices import find_device
+from fidip.networks.devices import find_device, lay_out
 from fidip.networks.estimation import SEEN, estimate_keypoints, pose_score
 from fidip.networks.pose import PoseNet
 from fidip.networks.weights import load_pose_net
@@ -30,6 +30,7 @@ class Predictor:
 
     def __init__(self, net: PoseNet, device: torch.device | str = "cpu", flip_test: bool = True) -> None:
         self.net, self.device, self.flip_test = net.to(device).eval(), torch.device(device), flip_test
+        lay_out(self.net, self.device)
 
     @classmethod
     def load(cls, weights: Path | str, device: torch.device | str = "cpu", flip_test: bool = True) -> Predictor:
