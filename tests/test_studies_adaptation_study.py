@@ -19,6 +19,7 @@ from fidip.studies.cells import Bench, finished, run_cell, unpacked
 from fidip.studies.pair import StudySize
 from fidip.studies.study_report import advice, findings, frame_text, study_json, study_report, study_table, verdicts
 from fidip.studies.treatments import TREATMENTS, Cell
+from fidip.training.recipe import Recipe
 from fidip.training.stages import StepRecord
 from figures import TINY as CARD
 from figures import figure_set
@@ -56,14 +57,28 @@ def kept_weights(monkeypatch, bench, cell):
     return kept
 
 
-@pytest.mark.parametrize("name", [name for name, one in TREATMENTS.items() if one.weighed])
-def test_without_weight_every_method_is_the_control_to_the_bit(bench, tmp_path, monkeypatch, name):
+WEIGHED = [name for name, one in TREATMENTS.items() if one.weighed or one.tuned_as]
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_without_weight_every_method_is_its_control_to_the_bit(bench, tmp_path, monkeypatch, name):
     own = replace(bench, out=tmp_path)
-    control = kept_weights(monkeypatch, own, Cell("control", 4, 0))
+    control = kept_weights(monkeypatch, own, Cell(TREATMENTS[name].control, 4, 0))
     silent = kept_weights(monkeypatch, own, Cell(name, 4, 0, share=0.0))
     loud = kept_weights(monkeypatch, own, Cell(name, 4, 1, share=0.5))
     assert all(torch.equal(control[key], silent[key]) for key in control)
     assert any(not torch.equal(control[key], loud[key]) for key in control)
+
+
+def test_without_anybody_who_borrows_colours_they_are_the_control_to_the_bit(bench, tmp_path, monkeypatch):
+    own = replace(bench, out=tmp_path)
+    control = kept_weights(monkeypatch, own, Cell("control", 4, 0))
+    borrowed = kept_weights(monkeypatch, own, Cell("colours", 4, 0))
+    assert any(not torch.equal(control[key], borrowed[key]) for key in control)
+    monkeypatch.setitem(TREATMENTS, "colours", replace(TREATMENTS["colours"], colours=0.0))
+    monkeypatch.setattr(Recipe, "learns_from_labels_only", False)
+    plain = kept_weights(monkeypatch, replace(bench, out=tmp_path / "plain"), Cell("colours", 4, 0))
+    assert all(torch.equal(control[key], plain[key]) for key in control)
 
 
 def test_a_cell_leaves_one_file_that_holds_its_figures(bench, tmp_path):
@@ -83,6 +98,7 @@ def test_a_cell_of_another_recipe_is_refused_and_a_younger_field_is_not(bench, t
     found = run_cell(own, cell, lambda _: None)
     file = own.file(cell)
     older = {key: value for key, value in found["recipe"].items() if key != "stop_at_accuracy"}
+    older["augmentation"] = {k: v for k, v in older["augmentation"].items() if k != "borrowed_colours"}
     file.write_text(json.dumps(found | {"recipe": older}))
     assert finished(own, cell) is not None
     file.write_text(json.dumps(found | {"recipe": found["recipe"] | {"learning_rate": 0.5}}))

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fidip.annotations import FloatArray
+from fidip.annotations import Domain, FloatArray
+from fidip.data.colours import borrow_colours
 from fidip.data.pool import sent
 from fidip.data.samples import Image, Reach, ResidentSamples, Sample, compose, to_input, to_planes, warp
 from fidip.geometry import AffineConvention, Crop, Size, apply_affine, crop_to_heatmap, crop_to_input, invert_affine
@@ -42,6 +43,7 @@ class Augmentation:
     saturation: float = 0.0  # about each pixel's own grey, likewise
     occlusion_probability: float = 0.0  # a rectangle of one random colour
     occlusion_size: float = 0.4  # its largest side, of the input's
+    borrowed_colours: float = 0.0  # share of synthetic pictures that take the colours of a real one of their batch
 
     @classmethod
     def none(cls) -> Augmentation:
@@ -84,6 +86,7 @@ class Draw:
     flipped: NDArray[np.bool_]  # (B,)
     colours: FloatArray | None  # (B, 3, 4) an affine map of RGB in [0, 1]
     occluders: tuple[tuple[int, tuple[int, int, int, int], FloatArray], ...]  # sample, x0 y0 x1 y1, RGB
+    donors: NDArray[np.intp] | None = None  # (2, N) who takes colours, and whose
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +114,9 @@ def make_batch(
     drawn = draw(samples, format, augmentation, rng)
     points, weights, synthetic = (sent(part, device) for part in _targets(samples, drawn, format))
     images = to_input(cut_batch(resident, indices, drawn.affines, format.input_size).to(device))
+    if drawn.donors is not None:
+        takers, donors = (sent(part, images.device) for part in drawn.donors)
+        images[takers] = borrow_colours(images[takers], images[donors])
     images = _paint(images, drawn)
     heatmaps, weights = encode_heatmaps(points, weights, format.heatmap_size, format.sigma, format.encoding)
     return Batch(images, heatmaps, weights, synthetic, tuple(sample.file for sample in samples), drawn)
@@ -132,7 +138,8 @@ def draw(samples: list[Sample], format: TargetFormat, augmentation: Augmentation
             crop = replace(crop, center=(-crop.center[0], crop.center[1]))
         affine = crop_to_input(crop, format.input_size, format.convention)
         affines[i] = compose(affine, MIRROR) if flipped[i] else affine
-    return Draw(affines, flipped, _draw_colours(count, a, rng), _draw_occluders(count, format.input_size, a, rng))
+    colours, occluders = _draw_colours(count, a, rng), _draw_occluders(count, format.input_size, a, rng)
+    return Draw(affines, flipped, colours, occluders, _draw_donors(samples, a, rng))
 
 
 def _window(sample: Sample, half: bool, upper: bool, augmentation: Augmentation) -> Crop:
@@ -164,6 +171,18 @@ def _draw_occluders(
     high = np.clip(np.round(center + side / 2), 0, size).astype(int)
     colours = rng.random((count, 3))
     return tuple((int(i), (*low[i].tolist(), *high[i].tolist()), colours[i]) for i in np.flatnonzero(chosen))
+
+
+def _draw_donors(samples: list[Sample], a: Augmentation, rng: np.random.Generator) -> NDArray[np.intp] | None:
+    """Drawn last, so that everything else about a batch is the same with and without."""
+    if not a.borrowed_colours:
+        return None
+    takes, place = rng.random((2, len(samples)))
+    real = np.flatnonzero([sample.domain is Domain.REAL for sample in samples])
+    takers = np.setdiff1d(np.flatnonzero(takes < a.borrowed_colours), real)
+    if not len(real) or not len(takers):
+        return None
+    return np.stack([takers, real[(place[takers] * len(real)).astype(np.intp)]])
 
 
 def cut_batch(

@@ -28,7 +28,7 @@ from fidip.studies.treatments import TREATMENTS, Budget, Cell
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.provenance import versions
 from fidip.training.recipe import Recipe
-from fidip.training.run import train
+from fidip.training.run import BEST, train
 from fidip.training.stages import StepRecord
 
 SETTINGS = "study.json"
@@ -36,7 +36,7 @@ SHARES = "shares.json"
 SOURCE = "source.json"
 IMAGE_SIZE = (192, 192)
 
-CANDIDATES = (0.1, 0.3)
+CANDIDATES = (0.03, 0.1, 0.3)
 """Shares of the pose gradient that are tried for every weighed method."""
 
 TUNING_SEEDS = (1000, 1001)
@@ -55,7 +55,7 @@ class StudyPlan:
     def cells(self, shares: Mapping[str, float]) -> list[Cell]:
         """Every network, seed by seed, so that a study that ends early has whole comparisons."""
         asked = {
-            Cell(name, budget, seed, shares.get(name))
+            Cell(name, budget, seed, shares.get(TREATMENTS[name].tuned_as or name))
             for name in self._with_controls()
             for budget, count in self.seeds.items()
             for seed in range(count)
@@ -69,7 +69,8 @@ class StudyPlan:
 
     def tuning(self) -> list[Cell]:
         """The networks that choose a share for every weighed treatment."""
-        weighed = [name for name in self.treatments if TREATMENTS[name].weighed]
+        tuned = [TREATMENTS[name].tuned_as or name for name in self._with_controls()]
+        weighed = [name for name in TREATMENTS if TREATMENTS[name].weighed and name in tuned]
         return [
             Cell(name, TUNING_BUDGET, seed, share, tuning=True)
             for seed in TUNING_SEEDS
@@ -164,7 +165,9 @@ def _run(bench: Bench, cells: Sequence[Cell], what: str, workers: int, watch: Wa
 
 
 def _source(out: Path, data: Mapping[str, Path], size: StudySize, init: str, device: str, watch: Watch) -> Path:
-    """The network that every method starts from."""
+    """The network that every method starts from; trained once, whatever the recipes say later."""
+    if (out.parent / SOURCE).exists():
+        return out / BEST
     recipe = replace(STUDY_SOURCE, epochs=size.source_epochs, steps_per_epoch=size.steps_per_epoch)
     total, done = recipe.epochs * size.steps_per_epoch, 0
 

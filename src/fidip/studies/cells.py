@@ -62,9 +62,7 @@ def finished(bench: Bench, cell: Cell) -> dict[str, Any] | None:
     if not file.exists():
         return None
     found: dict[str, Any] = read_json(file)
-    if _in_json(STUDY) | found["recipe"] | {"source": ""} != _recipe(
-        bench, cell
-    ):  # a field that is younger than the cell had its default
+    if _completed(found["recipe"] | {"source": ""}, _in_json(STUDY)) != _recipe(bench, cell):
         raise StorageError(f"{file}: of another recipe; choose another --out, or delete this file")
     return found
 
@@ -146,6 +144,16 @@ def _adults(bench: Bench) -> tuple[LabelledSet, LabelledSet]:
 
 def _recipe(bench: Bench, cell: Cell) -> dict[str, Any]:
     return _in_json(recipe_of(cell, bench.size.epochs, bench.size.steps_per_epoch))
+
+
+def _completed(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored recipe with what is younger than it, which had its default."""
+    parts = {
+        key: _completed(value, defaults[key])
+        for key, value in stored.items()
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict)
+    }
+    return {**defaults, **stored, **parts}
 
 
 def _in_json(recipe: Recipe) -> dict[str, Any]:

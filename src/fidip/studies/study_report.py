@@ -92,7 +92,7 @@ def study_table(found: Findings, budget: int) -> Table:
         if arm.budget != budget or TREATMENTS[arm.treatment].labels == "all":
             continue
         one = TREATMENTS[arm.treatment]
-        if arm.difference is not None and arm.difference.beyond > 0 and one.control == "control":
+        if arm.difference is not None and arm.difference.beyond > 0 and one.exact:
             strong.add(len(rows))
         control = "" if one.control is None or arm.difference is None else TREATMENTS[one.control].title
         rows.append(
@@ -135,7 +135,7 @@ def verdicts(found: Findings) -> list[str]:
         worse: list[str] = []
         neither: list[str] = []
         for arm in found.arms:
-            if arm.budget != budget or TREATMENTS[arm.treatment].control != "control" or arm.difference is None:
+            if arm.budget != budget or not TREATMENTS[arm.treatment].exact or arm.difference is None:
                 continue
             group = {1: better, -1: worse, 0: neither}[arm.difference.beyond]
             group.append(f"{TREATMENTS[arm.treatment].title} ({100 * arm.difference.over_seeds.mean:+.1f})")
@@ -144,7 +144,7 @@ def verdicts(found: Findings) -> list[str]:
         parts = [
             f"{verb} {', '.join(names)}"
             for verb, names in (
-                ("beyond the intervals better than the exact control:", better),
+                ("beyond the intervals better than their exact control:", better),
                 ("worse:", worse),
                 ("not distinguishable from it:", neither),
             )
@@ -166,7 +166,7 @@ def advice(found: Findings) -> list[str]:
         more = curve.more_for(low, 0.01)
         lines[-1] += f"; about {more:.0f} more labels are worth one AP." if more else "."
     for arm in found.arms:
-        if TREATMENTS[arm.treatment].control != "control" or arm.difference is None or arm.difference.beyond <= 0:
+        if not TREATMENTS[arm.treatment].exact or arm.difference is None or arm.difference.beyond <= 0:
             continue
         same = curve.labels_for(arm.ap.mean)
         title = TREATMENTS[arm.treatment].title

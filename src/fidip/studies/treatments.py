@@ -47,7 +47,14 @@ class Treatment:
     unlabelled: bool = True
     labels: Literal["budget", "all"] = "budget"
     weighed: bool = False
+    tuned_as: str | None = None  # whose share it takes
+    colours: float = 0.0  # share of synthetic images that take the colours of a real one
     teacher: MeanTeacher = field(default_factory=MeanTeacher)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it differs from its control in nothing but what it is about."""
+        return self.control in EXACT_CONTROLS
 
     def possible(self, budget: Budget) -> bool:
         """Whether there is anything to learn from with so many labels."""
@@ -61,6 +68,11 @@ images without labels in its batches, but nothing of them reaches it except thro
 TEACHER = MeanTeacher(decay=0.99, confidence=0.3)
 """A run of some hundred steps is over before a mean with the usual memory of a thousand has caught up."""
 
+EXACT_CONTROLS = ("control", "colours")
+
+BORROWED = 0.5
+"""Half of the synthetic images keep their own colours."""
+
 TREATMENTS: dict[str, Treatment] = {
     one.name: one
     for one in (
@@ -73,6 +85,19 @@ TREATMENTS: dict[str, Treatment] = {
         Treatment("mmd", "MMD", "mmd", "control", weighed=True),
         Treatment("regda", "RegDA", "regda", "control", weighed=True),
         Treatment("mean-teacher", "mean teacher", "mean-teacher", "control", weighed=True, teacher=TEACHER),
+        Treatment("colours", "colours of real images", "fine-tune", "control", colours=BORROWED),
+        Treatment(
+            "colours-fidip", "FiDIP, colours of real images", "fidip", "colours", tuned_as="fidip", colours=BORROWED
+        ),
+        Treatment(
+            "colours-teacher",
+            "mean teacher, colours of real images",
+            "mean-teacher",
+            "colours",
+            tuned_as="mean-teacher",
+            colours=BORROWED,
+            teacher=TEACHER,
+        ),
         Treatment("oracle", "oracle: all real images labelled", "fine-tune", unlabelled=False, labels="all"),
     )
 }
@@ -118,6 +143,7 @@ def recipe_of(cell: Cell, epochs: int, steps_per_epoch: int) -> Recipe:
         synthetic_share=1 - share if real and one.synthetic else None,
         unlabelled_share=unlabelled / batch_size if unlabelled else None,
         real_images="labelled" if real or unlabelled else "none",
+        augmentation=replace(STUDY.augmentation, borrowed_colours=one.colours),
         teacher=one.teacher,
         seed=cell.seed,
     )

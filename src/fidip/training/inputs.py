@@ -138,7 +138,7 @@ def check_inputs(recipe: Recipe, inputs: Inputs) -> None:
         raise RecipeError(
             f"recipe {recipe.name} learns from synthetic images alone and does not use {option}: leave it out"
         )
-    if inputs.unlabelled and recipe.learning == "fine-tune":
+    if inputs.unlabelled and recipe.learns_from_labels_only:
         raise RecipeError(f"recipe {recipe.name} learns from labels only and does not use --unlabelled: leave it out")
     for part in inputs.training:
         _warn_of_domain(part.option, part.domain, part.labelled)
@@ -183,7 +183,8 @@ def _needs_both(recipe: Recipe) -> bool:
         return False
     weight = recipe.domain_weight or recipe.domain_share
     aligned = bool(weight and recipe.learning in ALIGNING)
-    return aligned or recipe.synthetic_share is not None or recipe.real_images == "unlabelled"
+    borrowed = recipe.augmentation.borrowed_colours > 0
+    return aligned or borrowed or recipe.synthetic_share is not None or recipe.real_images == "unlabelled"
 
 
 def _needs_real(recipe: Recipe) -> bool:

@@ -94,9 +94,12 @@ class Recipe:
         contradictions = self._contradictions_of_the_method() | {
             "a pre-stage without a classifier": self.pretrain and not self.classifier,
             "real_images 'unlabelled', who would teach nothing": (
-                self.real_images == "unlabelled" and self.learning == "fine-tune"
+                self.real_images == "unlabelled" and self.learns_from_labels_only
             ),
             "a synthetic_share without real images": self.synthetic_share and self.real_images == "none",
+            "augmentation.borrowed_colours without real images": (
+                self.augmentation.borrowed_colours and self.real_images == "none"
+            ),
             f"alternation by epoch with method {self.learning}, which has no stage I": (
                 self.alternation == "epoch" and self.learning != "fidip"
             ),
@@ -132,7 +135,7 @@ class Recipe:
             ),
             f"a teacher's settings with method {method}": self.teacher != MeanTeacher() and method != "mean-teacher",
             f"unlabelled people without a classifier, who teach method {method} nothing": (
-                (self.unlabelled or self.unlabelled_share) and method == "fine-tune"
+                (self.unlabelled or self.unlabelled_share) and self.learns_from_labels_only
             ),
         }
 
@@ -195,6 +198,11 @@ class Recipe:
         return rate * min(1.0, (done + 1) / (self.warmup_steps + 1))
 
     @property
+    def learns_from_labels_only(self) -> bool:
+        """Whether real people without labels are of no use to it."""
+        return self.learning == "fine-tune" and not self.augmentation.borrowed_colours
+
+    @property
     def learning(self) -> Method:
         """The method, told or not."""
         return self.method or ("fidip" if self.classifier else "fine-tune")
@@ -218,7 +226,7 @@ class Recipe:
 def _can_vary(a: Augmentation) -> bool:
     shares = (
         a.rotation_probability, a.flip_probability, a.half_body_probability, a.occlusion_probability, a.occlusion_size,
-        a.brightness, a.contrast, a.saturation,
+        a.brightness, a.contrast, a.saturation, a.borrowed_colours,
     )  # fmt: skip
     return 0 <= a.scale < 1 and 0 <= a.rotation <= 180 and all(0 <= share <= 1 for share in shares)
 
