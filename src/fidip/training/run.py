@@ -36,7 +36,7 @@ from fidip.training.planning import plan
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import ADAPT, Stage, lay_out, turns
-from fidip.training.stages import Learners, StepRecord
+from fidip.training.stages import Learners, StepRecord, take_steps
 from fidip.training.start import start_learners, start_network
 from fidip.training.validation import ValidationCrops, validate
 
@@ -121,7 +121,7 @@ def _go(run: _Run, journal: Journal) -> RunResult:
     for stage in run.stages[journal.stage :]:
         start = (journal.epoch, journal.step)
         feed = turns(stage, run.recipe, run.learners.pose_net.card, run.device, start)
-        records = stage.learn(run.learners, feed)
+        records = take_steps(stage.learn, run.learners, feed)
         while not _at_chance(run.recipe, journal) and (record := next(records, None)) is not None:
             journal.add(record)
             run.watch(record)

@@ -8,8 +8,8 @@ stage changes one network and leaves every tensor and buffer of the other as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from math import isfinite
 from time import perf_counter
 
@@ -66,84 +66,88 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class StepRecord:
-    """What one step of a stage showed. ``None`` where the stage has no such number.
+class Found:
+    """What one step of a stage or method found. ``None`` where it has no such number.
 
     ``gradient_ratio`` is ‖λ ∂L_domain/∂f‖ / ‖∂L_pose/∂f‖ at the features f, at the first step of every epoch (at every
     step where λ follows from a share) and with that step's λ, ``domain_weight``: λ itself means nothing without it.
     """
 
-    stage: str
-    epoch: int
-    step: int
-    pose_loss: float | None
-    domain_loss: float | None
-    domain_accuracy: float | None
-    gradient_ratio: float | None
-    learning_rate: float
-    seconds: float
+    pose_loss: float | None = None
+    domain_loss: float | None = None
+    domain_accuracy: float | None = None
+    gradient_ratio: float | None = None
     domain_weight: float | None = None
     believed: float | None = None  # share of the teacher's keypoints that are taught
 
 
-def pretrain_classifier(learners: Learners, adults: Iterable[Turn]) -> Iterator[StepRecord]:
+Learn = Callable[[Learners, Turn], Found]
+"""A stage or method: one step of learning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord(Found):
+    """What one step found, which step it was, and how long it took with the making of its batch."""
+
+    stage: str
+    epoch: int
+    step: int
+    learning_rate: float
+    seconds: float
+
+
+def take_steps(learn: Learn, learners: Learners, turns: Iterable[Turn]) -> Iterator[StepRecord]:
+    """One step of learning for every turn. The loop of all stages and methods."""
+    started = perf_counter()
+    for turn in turns:
+        found = learn(learners, turn)
+        ended = perf_counter()
+        yield StepRecord(
+            **asdict(found), stage=turn.stage, epoch=turn.epoch, step=turn.step, learning_rate=turn.learning_rate,
+            seconds=ended - started,
+        )  # fmt: skip
+        started = perf_counter()
+
+
+def pretrain_classifier(learners: Learners, turn: Turn) -> Found:
     """Pre-stage: the classifier learns to tell synthetic from real adults; the pose network stands still.
 
     The pose network is in evaluation mode and takes no gradient: its batch statistics stay those of its own training.
     """
-    started = perf_counter()
-    for turn in adults:
-        learners.pose_net.eval()
-        with torch.no_grad():
-            features = learners.pose_net(turn.batch.images).features
-        loss, accuracy = learn_domain(learners, features, turn)
-        ended = perf_counter()
-        yield record_of(turn, ended - started, domain_loss=loss, domain_accuracy=accuracy)
-        started = perf_counter()
+    learners.pose_net.eval()
+    with torch.no_grad():
+        features = learners.pose_net(turn.batch.images).features
+    loss, accuracy = learn_domain(learners, features, turn)
+    return Found(domain_loss=loss, domain_accuracy=accuracy)
 
 
-def adapt(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def adapt(learners: Learners, turn: Turn) -> Found:
     """Stages I and II, taking turns on every batch. Without a classifier this is supervised training."""
-    started = perf_counter()
-    for turn in infants:
-        learners.pose_net.train()
-        heatmaps, features = learners.pose_net(turn.batch.images)  # the only forward pass; it belongs to stage II
-        # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
-        told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
-        # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
-        posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
-            domain_weight=weight,
-        )  # fmt: skip
-        started = perf_counter()
+    learners.pose_net.train()
+    heatmaps, features = learners.pose_net(turn.batch.images)  # the only forward pass; it belongs to stage II
+    # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
+    told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
+    # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
+    posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
+    return Found(posed, told, accuracy, ratio, weight)
 
 
-def adapt_by_epoch(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def adapt_by_epoch(learners: Learners, turn: Turn) -> Found:
     """Stages I and II in turns of an epoch: every batch goes through stage I, then every batch through stage II.
 
     In stage I the features are made from each batch's own statistics, as stage II makes them, and none is recorded.
     """
-    started = perf_counter()
-    for turn in infants:
-        told = accuracy = posed = weight = ratio = None
-        learners.pose_net.train()
-        if turn.first_pass:
-            # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
-            with torch.no_grad(), batch_statistics_unrecorded(learners.pose_net):
-                features = learners.pose_net(turn.batch.images).features
-            told, accuracy = learn_domain(learners, features, turn)
-        else:
-            # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
-            heatmaps, features = learners.pose_net(turn.batch.images)
-            posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
-            domain_weight=weight,
-        )  # fmt: skip
-        started = perf_counter()
+    learners.pose_net.train()
+    if turn.first_pass:
+        # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
+        with torch.no_grad(), batch_statistics_unrecorded(learners.pose_net):
+            features = learners.pose_net(turn.batch.images).features
+        told, accuracy = learn_domain(learners, features, turn)
+        return Found(domain_loss=told, domain_accuracy=accuracy)
+    # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
+    heatmaps, features = learners.pose_net(turn.batch.images)
+    posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
+    return Found(posed, gradient_ratio=ratio, domain_weight=weight)
 
 
 def learn_domain(learners: Learners, features: Tensor, turn: Turn) -> tuple[float, float]:
@@ -217,21 +221,3 @@ def checked(loss: Tensor, name: str, turn: Turn) -> float:
             "the last checkpoint is intact: check these images, or start again with a lower learning rate"
         )
     return value
-
-
-def record_of(
-    turn: Turn,
-    seconds: float,
-    *,
-    pose_loss: float | None = None,
-    domain_loss: float | None = None,
-    domain_accuracy: float | None = None,
-    gradient_ratio: float | None = None,
-    domain_weight: float | None = None,
-    believed: float | None = None,
-) -> StepRecord:
-    """The record of a step."""
-    return StepRecord(
-        turn.stage, turn.epoch, turn.step, pose_loss, domain_loss, domain_accuracy, gradient_ratio,
-        turn.learning_rate, seconds, domain_weight, believed,
-    )  # fmt: skip
