@@ -12,7 +12,8 @@ import fidip.files
 from fidip.errors import StorageError, TrainingError, WeightsError
 from fidip.networks.pose import build_pose_net
 from fidip.training.checkpoint import KEY, difference, read_facts, restore, write_checkpoint
-from fidip.training.stages import Learners, adapt, take_steps
+from fidip.training.loop import take_steps
+from fidip.training.stages import Learners, adapt
 from figures import TINY
 from learners import bits, changed, learners, turns
 

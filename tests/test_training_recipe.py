@@ -50,7 +50,7 @@ OUT_OF_RANGE = [
     {"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0.0}, {"learning_rate": math.nan}, {"steps_per_epoch": 0},
     {"warmup_steps": -1}, {"classifier": "best"}, {"domain_weight": -1.0}, {"domain_weight": math.inf},
     {"domain_ramp": -1.0}, {"synthetic_share": 1.0}, {"synthetic_share": 0.0}, {"sigma": 0.0}, {"seed": -1},
-    {"save_every": 0}, {"alternation": "day"}, {"stop_at_accuracy": 1.0}, {"stop_at_accuracy": 0.0},
+    {"save_every": 0}, {"not_finite": "hope"}, {"alternation": "day"}, {"stop_at_accuracy": 1.0}, {"stop_at_accuracy": 0.0},
     {"real_images": "some"}, {"starts_from": "yolo"}, {"augmentation": Augmentation(scale=1.0)},
     {"augmentation": Augmentation(rotation=-1.0)}, {"augmentation": Augmentation(flip_probability=1.1)},
     {"augmentation": Augmentation(contrast=math.nan)},

@@ -12,7 +12,8 @@ from fidip.networks.card import NetworkCard
 from fidip.networks.domain import DomainClassifier, FlatDomainClassifier
 from fidip.networks.pose import build_pose_net
 from fidip.networks.weights import load_pose_net, save_pose_net
-from fidip.training.stages import Turn, adapt, take_steps
+from fidip.training.loop import take_steps
+from fidip.training.stages import Turn, adapt
 from fidip.training.start import start_learners, start_network
 from figures import RECIPE, SUPERVISED, TINY
 

@@ -114,7 +114,8 @@ class _Watcher:
             print(_line(event.line), flush=True)
         else:
             loss = event.pose_loss if event.pose_loss is not None else event.domain_loss
-            self.progress.update(self.task, description=f"{event.stage} {event.epoch + 1}, loss {loss:.5f}", advance=1)
+            told = "skipped" if loss is None else f"loss {loss:.5f}"
+            self.progress.update(self.task, description=f"{event.stage} {event.epoch + 1}, {told}", advance=1)
 
 
 def _schedule(plan: Plan) -> str:
@@ -182,6 +183,8 @@ def _line(line: dict[str, Any]) -> str:
     for name, shown in SHOWN.items():
         if line[name] is not None:
             parts.append(f"{shown} {line[name]:.3g}")
+    if line["skipped"]:
+        parts.append(f"{line['skipped']} of {line['steps']} steps skipped")
     if line["validation"] is not None:
         parts.append(f"AP {100 * line['validation']['AP']:.1f} (area {line['validation']['area']})")
     return ", ".join(parts)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
+from fidip.training.finite import checked
 from fidip.training.losses import (
     discrepancy,
     domain_accuracy,
@@ -21,7 +22,7 @@ from fidip.training.losses import (
     heatmap_divergence,
     heatmap_loss,
 )
-from fidip.training.stages import Found, Learn, Learners, Turn, adapt, checked, step, step_together, weigh
+from fidip.training.stages import Found, Learn, Learners, Turn, adapt, see, step, step_together, weigh
 
 Method = Literal["fine-tune", "fidip", "dann", "mmd", "regda", "mean-teacher", "adabn"]
 
@@ -39,12 +40,12 @@ def dann(learners: Learners, turn: Turn) -> Found:
     assert learners.domain_optimizer is not None
     batch = turn.batch
     learners.pose_net.train()
-    heatmaps, features = learners.pose_net(batch.images)
+    heatmaps, features = see(learners, turn)
     pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-    posed = checked(pose, "the pose loss", turn)
+    posed = checked(pose, "the pose loss")
     logits = learners.classifier.train()(reverse_gradient(features, 1.0))
     confusion = domain_loss(logits, batch.synthetic)
-    told = checked(confusion, "the domain loss", turn)
+    told = checked(confusion, "the domain loss")
     weight, ratio = weigh(learners, turn, pose, confusion, features)
     losses = ((learners.pose_optimizer, pose + weight * confusion), (learners.domain_optimizer, confusion))
     step_together(losses, turn.learning_rate)
@@ -62,12 +63,12 @@ def mmd(learners: Learners, turn: Turn) -> Found:
     """
     batch = turn.batch
     learners.pose_net.train()
-    heatmaps, features = learners.pose_net(batch.images)
+    heatmaps, features = see(learners, turn)
     pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-    posed = checked(pose, "the pose loss", turn)
+    posed = checked(pose, "the pose loss")
     pooled, synthetic = features.mean(dim=(2, 3)), batch.synthetic > 0.5
     apart = discrepancy(pooled[~synthetic], pooled[synthetic])
-    told = checked(apart, "the discrepancy", turn)
+    told = checked(apart, "the discrepancy")
     weight, ratio = weigh(learners, turn, pose, apart, features)
     step(learners.pose_optimizer, pose + weight * apart, turn.learning_rate)
     return Found(pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight)
@@ -83,15 +84,15 @@ def mean_teacher(learners: Learners, turn: Turn) -> Found:
     assert learners.teacher is not None
     batch, view = turn.batch, turn.view
     learners.pose_net.train()
-    heatmaps, features = learners.pose_net(batch.images)
+    heatmaps, features = see(learners, turn)
     pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-    posed, believed = checked(pose, "the pose loss", turn), None
+    posed, believed = checked(pose, "the pose loss"), None
     consistency = 0 * heatmaps.sum()
     if view is not None:
         targets, weights = learners.teacher.pseudo_labels(view)
         consistency = heatmap_loss(heatmaps[view.rows], targets, weights)
         believed = float(weights.mean())
-    taught = checked(consistency, "the consistency loss", turn)
+    taught = checked(consistency, "the consistency loss")
     weight, ratio = weigh(learners, turn, pose, consistency, features)
     step(learners.pose_optimizer, pose + weight * consistency, turn.learning_rate)
     learners.teacher.follow(learners.pose_net)
@@ -112,22 +113,22 @@ def regda(learners: Learners, turn: Turn) -> Found:
     assert learners.domain_optimizer is not None
     batch = turn.batch
     learners.pose_net.train()
-    heatmaps, features = learners.pose_net(batch.images)
+    heatmaps, features = see(learners, turn)
     truth, false = ground_truth_and_false(heatmaps, learners.pose_net.card.heatmap_sigma)
     synthetic = batch.synthetic > 0.5
     # The adversary learns; the pose network stands still.
     opposed = learners.classifier.train()(features.detach())
     agreeing = heatmap_divergence(opposed[synthetic], truth[synthetic])
     apart = MARGIN * agreeing + heatmap_divergence(opposed[~synthetic], false[~synthetic])
-    told = checked(apart, "the adversary's loss", turn)
+    told = checked(apart, "the adversary's loss")
     step(learners.domain_optimizer, apart, turn.learning_rate)
     # The pose network learns keypoints, and features on which the adversary agrees; the adversary stands still.
     pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-    posed = checked(pose, "the pose loss", turn)
+    posed = checked(pose, "the pose loss")
     with batch_statistics_unrecorded(learners.classifier):
         opposed = learners.classifier.train()(features)
     disparity = heatmap_divergence(opposed[~synthetic], truth[~synthetic])
-    checked(disparity, "the disparity", turn)
+    checked(disparity, "the disparity")
     weight, ratio = weigh(learners, turn, pose, disparity, features)
     step(learners.pose_optimizer, pose + weight * disparity, turn.learning_rate)
     return Found(pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight)

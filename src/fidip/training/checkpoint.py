@@ -34,11 +34,20 @@ def write_checkpoint(path: Path, learners: Learners, facts: Mapping[str, Any]) -
         StorageError: it cannot be written; the file stays as it was.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(learners).items()}
+    _refuse_broken(path, state)
+    write_bytes(path, safetensors.torch.save(state, {KEY: json.dumps(facts, allow_nan=False)}))
+
+
+def refuse_broken(path: Path, learners: Learners) -> None:
+    """Raise ``TrainingError`` if anything that a checkpoint would hold is not finite: such a network is not judged."""
+    _refuse_broken(path, _state(learners))
+
+
+def _refuse_broken(path: Path, state: Mapping[str, Tensor]) -> None:
     broken = [n for n, t in state.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if broken:
         remedy = "the last checkpoint is intact: start again with a lower learning rate"
         raise TrainingError(f"{path}: not written, since {broken[0]} is not finite after the last step; {remedy}")
-    write_bytes(path, safetensors.torch.save(state, {KEY: json.dumps(facts, allow_nan=False)}))
 
 
 def read_facts(path: Path) -> dict[str, Any]:

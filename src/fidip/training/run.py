@@ -20,23 +20,25 @@ from typing import Any
 
 import torch
 
-from fidip.errors import DataWarning, StorageError, WeightsError
+from fidip.errors import DataWarning, StorageError, TrainingError, WeightsError
 from fidip.files import new_folder, output_folder, sha256_of, write_json, write_text
 from fidip.networks.card import NetworkCard
 from fidip.networks.devices import find_device
 from fidip.networks.pose import PoseNet
 from fidip.networks.weights import save_pose_net, weights_sha256
-from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
+from fidip.training.checkpoint import difference, read_facts, refuse_broken, restore, write_checkpoint
 from fidip.training.events import EpochEnd, Loading, Watch
+from fidip.training.finite import SKIPS_IN_A_ROW
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
 from fidip.training.journal import Journal
 from fidip.training.loading import load_data
+from fidip.training.loop import take_steps
 from fidip.training.outcome import outcome
 from fidip.training.planning import plan
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import ADAPT, Stage, lay_out, turns
-from fidip.training.stages import Learners, StepRecord, take_steps
+from fidip.training.stages import Learners, StepRecord
 from fidip.training.start import start_learners, start_network
 from fidip.training.validation import ValidationCrops, validate
 
@@ -88,7 +90,8 @@ def train(
         RecipeError: the recipe contradicts itself or the inputs.
         DataError, ImageError: the data cannot be used, or validation data shares anything with training data.
         WeightsError: the initial weights cannot be read, the checkpoint is of another run, or its weights are gone.
-        TrainingError: a loss or a weight is not finite; the last checkpoint stays.
+        TrainingError: something is not finite and the recipe does not skip it, too many steps in a row were skipped, or
+            a weight has overflowed; the last checkpoint stays.
         StorageError: the folder is not empty or cannot be written to.
     """
     recipe.validate()
@@ -121,10 +124,11 @@ def _go(run: _Run, journal: Journal) -> RunResult:
     for stage in run.stages[journal.stage :]:
         start = (journal.epoch, journal.step)
         feed = turns(stage, run.recipe, run.learners.pose_net.card, run.device, start)
-        records = take_steps(stage.learn, run.learners, feed)
+        records = take_steps(stage.learn, run.learners, feed, run.recipe.not_finite)
         while not _at_chance(run.recipe, journal) and (record := next(records, None)) is not None:
             journal.add(record)
             run.watch(record)
+            _give_up(journal, record)
             if journal.step == stage.steps:
                 _close_epoch(run, stage, journal, record)
             elif journal.step % run.recipe.save_every == 0:
@@ -138,6 +142,13 @@ def _go(run: _Run, journal: Journal) -> RunResult:
     journal.finished = True
     _save(run, journal)
     return _result(run.out, journal)
+
+
+def _give_up(journal: Journal, record: StepRecord) -> None:
+    if journal.skipped_in_a_row == SKIPS_IN_A_ROW:
+        place = f"stage {record.stage}, epoch {record.epoch + 1}, step {record.step + 1}"
+        problem = f"{SKIPS_IN_A_ROW} steps in a row were skipped up to {place}, where {record.skipped}"
+        raise TrainingError(f"{problem}; the last checkpoint is intact: start again with a lower learning rate")
 
 
 def _at_chance(recipe: Recipe, journal: Journal) -> str | None:
@@ -154,6 +165,7 @@ def _at_chance(recipe: Recipe, journal: Journal) -> str | None:
 
 def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) -> None:
     """Validate, keep the weights if they are the best, write the history and a checkpoint."""
+    refuse_broken(run.out / CHECKPOINT, run.learners)
     net = _outcome(run) if run.validation is not None and stage.name == ADAPT else None
     figures = validate(net, run.validation, run.device) if net is not None and run.validation else None
     line = journal.close_epoch(record, figures)
@@ -241,13 +253,19 @@ def _journal(checkpoint: Path, identity: dict[str, Any], here: dict[str, Any]) -
     except (KeyError, TypeError) as error:
         problem = f"written by another version of this program ({type(error).__name__}: {error})"
         raise WeightsError(f"{checkpoint}: {problem}; choose another --out") from error
-    found = difference(before, json.loads(json.dumps(identity)))
+    found = difference(_decisive(before), _decisive(json.loads(json.dumps(identity))))
     if found:
         remedy = "resume with the settings and files of before, or choose another --out"
         raise WeightsError(f"{checkpoint}: belongs to another run: {found}; {remedy}")
     if moved := difference(where, here):
         warnings.warn(f"{checkpoint}: {moved}: the result may differ in its last bits", DataWarning, stacklevel=3)
     return journal
+
+
+def _decisive(identity: dict[str, Any]) -> dict[str, Any]:
+    """What must be as before for a run to go on: one that stopped at something not finite may go on and skip it."""
+    recipe = {name: value for name, value in identity["recipe"].items() if name != "not_finite"}
+    return {**identity, "recipe": recipe}
 
 
 def _counter(total: int, watch: Watch) -> Callable[[], None]:

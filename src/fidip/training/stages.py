@@ -8,10 +8,8 @@ stage changes one network and leaves every tensor and buffer of the other as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from math import isfinite
-from time import perf_counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +17,12 @@ from torch.optim import Optimizer
 
 from fidip.data.augment import Batch
 from fidip.data.views import View
-from fidip.errors import TrainingError
 from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
-from fidip.networks.pose import PoseNet
+from fidip.networks.pose import PoseNet, PoseOutput
 from fidip.training.balance import Balance
+from fidip.training.finite import checked, require_finite, require_usable
 from fidip.training.losses import domain_accuracy, domain_loss, heatmap_loss
 from fidip.training.teacher import Teacher
-
-NAMED_FILES = 8
-"""So many files of a batch are named in a message."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,19 +89,7 @@ class StepRecord(Found):
     step: int
     learning_rate: float
     seconds: float
-
-
-def take_steps(learn: Learn, learners: Learners, turns: Iterable[Turn]) -> Iterator[StepRecord]:
-    """One step of learning for every turn. The loop of all stages and methods."""
-    started = perf_counter()
-    for turn in turns:
-        found = learn(learners, turn)
-        ended = perf_counter()
-        yield StepRecord(
-            **asdict(found), stage=turn.stage, epoch=turn.epoch, step=turn.step, learning_rate=turn.learning_rate,
-            seconds=ended - started,
-        )  # fmt: skip
-        started = perf_counter()
+    skipped: str | None = None  # what was not finite, if nothing was learnt
 
 
 def pretrain_classifier(learners: Learners, turn: Turn) -> Found:
@@ -116,7 +99,7 @@ def pretrain_classifier(learners: Learners, turn: Turn) -> Found:
     """
     learners.pose_net.eval()
     with torch.no_grad():
-        features = learners.pose_net(turn.batch.images).features
+        features = see(learners, turn).features
     loss, accuracy = learn_domain(learners, features, turn)
     return Found(domain_loss=loss, domain_accuracy=accuracy)
 
@@ -124,7 +107,7 @@ def pretrain_classifier(learners: Learners, turn: Turn) -> Found:
 def adapt(learners: Learners, turn: Turn) -> Found:
     """Stages I and II, taking turns on every batch. Without a classifier this is supervised training."""
     learners.pose_net.train()
-    heatmaps, features = learners.pose_net(turn.batch.images)  # the only forward pass; it belongs to stage II
+    heatmaps, features = see(learners, turn)  # the only forward pass; it belongs to stage II
     # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
     told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
     # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
@@ -141,13 +124,28 @@ def adapt_by_epoch(learners: Learners, turn: Turn) -> Found:
     if turn.first_pass:
         # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
         with torch.no_grad(), batch_statistics_unrecorded(learners.pose_net):
-            features = learners.pose_net(turn.batch.images).features
+            features = see(learners, turn).features
         told, accuracy = learn_domain(learners, features, turn)
         return Found(domain_loss=told, domain_accuracy=accuracy)
     # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
-    heatmaps, features = learners.pose_net(turn.batch.images)
+    heatmaps, features = see(learners, turn)
     posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
     return Found(posed, gradient_ratio=ratio, domain_weight=weight)
+
+
+def see(learners: Learners, turn: Turn) -> PoseOutput:
+    """What the pose network, in the mode that it is in, says of the batch.
+
+    Raises:
+        NotFiniteError: an image, a feature, a heatmap or a statistic of batch normalisation is not finite.
+    """
+    seen: PoseOutput = learners.pose_net(turn.batch.images)
+    require_finite("the images are", [turn.batch.images, *([turn.view.images] if turn.view else [])])
+    require_finite("the features are", [seen.features])
+    require_finite("the heatmaps are", [seen.heatmaps])
+    statistics = [buffer for buffer in learners.pose_net.buffers() if buffer.is_floating_point()]
+    require_finite("the statistics of batch normalisation are", statistics)
+    return seen
 
 
 def learn_domain(learners: Learners, features: Tensor, turn: Turn) -> tuple[float, float]:
@@ -156,7 +154,7 @@ def learn_domain(learners: Learners, features: Tensor, turn: Turn) -> tuple[floa
     assert learners.domain_optimizer is not None
     logits = learners.classifier.train()(features)
     loss = domain_loss(logits, turn.batch.synthetic)
-    value = checked(loss, "the domain loss", turn)
+    value = checked(loss, "the domain loss")
     step(learners.domain_optimizer, loss, turn.learning_rate)
     return value, float(domain_accuracy(logits, turn.batch.synthetic))
 
@@ -166,14 +164,14 @@ def learn_pose(
 ) -> tuple[float, float | None, float | None]:
     """Stage II: one step of the pose network. Returns the pose loss, λ and, if taken, the gradients' ratio."""
     pose = heatmap_loss(heatmaps, turn.batch.heatmaps, turn.batch.weights)
-    value = checked(pose, "the pose loss", turn)
+    value = checked(pose, "the pose loss")
     if learners.classifier is None:
         step(learners.pose_optimizer, pose, turn.learning_rate)
         return value, None, None
     with batch_statistics_unrecorded(learners.classifier):
         logits = learners.classifier.train()(reverse_gradient(features, 1.0))
     confusion = domain_loss(logits, turn.batch.synthetic)
-    checked(confusion, "the domain loss of stage II", turn)
+    checked(confusion, "the domain loss of stage II")
     weight, ratio = weigh(learners, turn, pose, confusion, features)
     step(learners.pose_optimizer, pose + weight * confusion, turn.learning_rate)
     return value, weight, ratio
@@ -196,28 +194,21 @@ def step(optimizer: Optimizer, loss: Tensor, learning_rate: float) -> None:
 
 
 def step_together(losses: Sequence[tuple[Optimizer, Tensor]], learning_rate: float) -> None:
-    """One step of several optimisers, each down its own loss, all of whose gradients are taken before anyone moves."""
+    """One step of several optimisers, each down its own loss, all of whose gradients are taken before anyone moves.
+
+    Raises:
+        NotFiniteError: a gradient is not finite; nobody has moved.
+    """
+    found: list[tuple[Tensor, Tensor]] = []
     for number, (optimizer, loss) in enumerate(losses, start=1):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         gradients = torch.autograd.grad(loss, parameters, retain_graph=number < len(losses))
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+        require_usable(gradients)
+        found += zip(parameters, gradients, strict=True)
+    for parameter, gradient in found:
+        parameter.grad = gradient
     for optimizer, _ in losses:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-
-
-def checked(loss: Tensor, name: str, turn: Turn) -> float:
-    """A loss as a number. Raises ``TrainingError`` with the names of the batch's files if it is not finite."""
-    value = float(loss.detach())
-    if not isfinite(value):
-        files = ", ".join(turn.batch.files[:NAMED_FILES])
-        others = len(turn.batch.files) - NAMED_FILES
-        more = f" and {others} more" if others > 0 else ""
-        raise TrainingError(
-            f"{name} is {value} in stage {turn.stage}, epoch {turn.epoch + 1}, step {turn.step + 1}, on {files}{more}; "
-            "the last checkpoint is intact: check these images, or start again with a lower learning rate"
-        )
-    return value
