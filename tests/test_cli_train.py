@@ -122,6 +122,15 @@ def test_a_share_replaces_the_weight(files, tmp_path, capsys) -> None:
     assert "domain_share with a method that has no weight" in capsys.readouterr().err
 
 
+def test_the_precision_is_shown(files, tmp_path, capsys) -> None:
+    arguments = ["train", "plain", "--real", files["real"], "--precision", "bf16", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    printed, complaint = capsys.readouterr()
+    assert "  the pose network: arithmetic in bf16\n" in printed
+    assert complaint == ""
+    assert main([*arguments, "--precision", "fp8"]) == 2
+
+
 def test_resume_goes_on(files, tmp_path, capsys) -> None:
     arguments = ["train", "plain", "--real", files["real"], "--out", str(tmp_path / "run")]
     assert main(arguments) == 0

@@ -36,6 +36,23 @@ def test_a_restored_run_goes_on_to_the_bit(tmp_path, layout) -> None:
     assert changed(resumed.classifier, bits(straight.classifier)) == set()
 
 
+def test_adam_in_one_kernel_goes_on_to_the_bit(tmp_path) -> None:
+    """As on a GPU, where its count of steps is a tensor of the device too."""
+
+    def fused():
+        ours = learners(card=replace(TINY, width=8))
+        ours.pose_net.to(memory_format=torch.channels_last)
+        return replace(ours, pose_optimizer=torch.optim.Adam(ours.pose_net.parameters(), fused=True))
+
+    straight, stopped, resumed = fused(), fused(), fused()
+    list(take_steps(adapt, straight, turns(4)))
+    list(take_steps(adapt, stopped, turns(2)))
+    write_checkpoint(tmp_path / "checkpoint", stopped, FACTS)
+    restore(tmp_path / "checkpoint", resumed)
+    list(take_steps(adapt, resumed, [*turns(4)][2:]))
+    assert changed(resumed.pose_net, bits(straight.pose_net)) == set()
+
+
 def test_torchs_generator_is_restored(tmp_path) -> None:
     ours = learners()
     torch.manual_seed(5)

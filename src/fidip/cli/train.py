@@ -31,6 +31,8 @@ def train(
     init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
+    precision: Literal["32", "bf16"] = "32",
+    compile: bool = False,
     seed: int | None = None,
     epochs: int | None = None,
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE")] = (),
@@ -54,6 +56,8 @@ def train(
         init: Weights to start from: a file, or the name of an embedded network.
         images: Folder of the images, if they do not lie beside their annotation file.
         device: Where to compute.
+        precision: Of the pose network's arithmetic; bf16 is for recent GPUs.
+        compile: Compile the pose network first, which takes minutes and makes steps on a GPU faster.
         seed: Seed, instead of the recipe's.
         epochs: Number of epochs, instead of the recipe's.
         set: Another value for a number of the recipe, such as pretrain.epochs=2; may be repeated.
@@ -63,6 +67,7 @@ def train(
     from fidip.errors import RecipeError
     from fidip.recipes import find_recipe
     from fidip.training import run
+    from fidip.training.computing import Computing
     from fidip.training.inputs import Inputs, LabelledSet
     from fidip.training.settings import with_settings
     from fidip.training.unlabelled import read_unlabelled
@@ -85,10 +90,11 @@ def train(
         init=init,
         unlabelled=None if unlabelled is None else read_unlabelled(unlabelled, unlabelled_boxes),
     )
+    computing = Computing(precision, compile)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        result = run.train(chosen, inputs, out, device, resume, _Watcher(progress))
+        result = run.train(chosen, inputs, out, device, resume, _Watcher(progress), computing)
     if result.ended:
         print(result.ended)
     print(f"{result.weights}: {_line(result.best)}")
@@ -129,6 +135,9 @@ def _schedule(plan: Plan) -> str:
         lines += [f"  published: AP {published.ap:.1f} with {images} ({published.place})"]
     (width, height), (columns, rows) = plan.input_size, plan.heatmap_size
     lines += [f"  {plan.network}, images {height}x{width}, heatmaps {rows}x{columns}"]
+    computing = [f"arithmetic in {plan.computing.precision}" * (plan.computing.precision != "32")]
+    computing += ["compiled" * plan.computing.compile]
+    lines += [f"  the pose network: {told}" for told in [", ".join(filter(None, computing))] if told]
     frozen = f"; {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""
     drift = ", but for their batch statistics" * recipe.frozen_batchnorm_drifts
     lines += [f"  {plan.learning:,} of {plan.parameters:,} parameters learn{frozen}{drift}"]

@@ -68,6 +68,11 @@ class PoseNet(nn.Module):
         Raises:
             ValueError: the images have another shape or type.
         """
+        features = self.features_of(images)
+        return PoseOutput(self.head(features), features)
+
+    def features_of(self, images: Tensor) -> Tensor:  # (B, 3, H, W) -> (B, C, H/s, W/s)
+        """The features alone, what ``head`` makes heatmaps of. Raises ``ValueError`` as ``forward`` does."""
         multiple = self.backbone.multiple
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
             found = tuple(images.shape)
@@ -76,8 +81,8 @@ class PoseNet(nn.Module):
             raise ValueError(f"images: expected float in [0, 1], found {images.dtype}; divide uint8 by 255")
         if self.card.colour_order == "BGR":
             images = images.flip(1)
-        features = self.backbone((images - self.pixel_mean) / self.pixel_std)
-        return PoseOutput(self.head(features), features)
+        features: Tensor = self.backbone((images - self.pixel_mean) / self.pixel_std)
+        return features
 
     def train(self, mode: bool = True) -> PoseNet:
         """Training or evaluation mode for all that is not frozen; frozen stages stay in evaluation mode."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fidip.geometry import Size
+from fidip.training.computing import Computing
 from fidip.training.recipe import Recipe
 from fidip.training.stages import StepRecord
 
@@ -53,6 +54,7 @@ class Plan:
     learner_bytes: int  # both networks, their gradients and Adam's moments
     batch_bytes: int  # images and heatmaps of the largest batch
     device: str
+    computing: Computing
     done_steps: int  # taken before the run was resumed
     total_steps: int
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from fidip.data.sampling import epoch_batches, generator
 from fidip.skeleton import SKELETONS
+from fidip.training.computing import PLAIN, Computing
 from fidip.training.events import Plan, StagePlan
 from fidip.training.journal import Journal
 from fidip.training.recipe import Recipe
@@ -22,6 +23,7 @@ def plan(
     stages: Sequence[Stage],
     journal: Journal,
     skipped: Mapping[str, dict[str, int]],
+    computing: Computing = PLAIN,
 ) -> Plan:
     """The schedule of a run that stands where its journal says. ``skipped``: why people were left out, and how many."""
     net, classifier = learners.pose_net, learners.classifier
@@ -46,6 +48,7 @@ def plan(
         learner_bytes=FLOAT * (parameters + judging + (1 + ADAM) * (learning + judging)),
         batch_bytes=FLOAT * values * max(stage.batch_size for stage in planned),
         device=str(next(net.parameters()).device),
+        computing=computing,
         done_steps=sum(lengths[: journal.stage]) + under_way,
         total_steps=sum(lengths),
     )

@@ -27,6 +27,7 @@ from fidip.networks.devices import find_device
 from fidip.networks.pose import PoseNet
 from fidip.networks.weights import save_pose_net, weights_sha256
 from fidip.training.checkpoint import difference, read_facts, refuse_broken, restore, write_checkpoint
+from fidip.training.computing import PLAIN, Computing, Pass, prepare
 from fidip.training.events import EpochEnd, Loading, Watch
 from fidip.training.finite import SKIPS_IN_A_ROW
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
@@ -80,14 +81,15 @@ def train(
     device: str = "cpu",
     resume: bool = False,
     watch: Watch = lambda _: None,
+    computing: Computing = PLAIN,
 ) -> RunResult:
     """Run a recipe on files and leave weights, history and checkpoint in the folder ``out``.
 
     ``resume`` goes on from the folder's checkpoint, or starts if there is none yet; on the CPU, with as many threads as
-    before, the result is the same to the bit. ``watch`` is told what happens.
+    before, the result is the same to the bit. ``watch`` is told what happens. ``computing`` is how it is computed.
 
     Raises:
-        RecipeError: the recipe contradicts itself or the inputs.
+        RecipeError: the recipe contradicts itself or the inputs, or cannot be computed in this way on this device.
         DataError, ImageError: the data cannot be used, or validation data shares anything with training data.
         WeightsError: the initial weights cannot be read, the checkpoint is of another run, or its weights are gone.
         TrainingError: something is not finite and the recipe does not skip it, too many steps in a row were skipped, or
@@ -97,9 +99,11 @@ def train(
     recipe.validate()
     check_inputs(recipe, inputs)
     place = find_device(device)
+    computing.validate(place)
     folder = _folder(Path(out), resume)
     tick = _counter(2 * inputs.image_count, watch)
-    identity = {"recipe": recipe.to_json(), "init": _init(inputs), "data": fingerprints(inputs, tick)}
+    settled = {"recipe": recipe.to_json(), "computing": computing.to_json(), "init": _init(inputs)}
+    identity = {**settled, "data": fingerprints(inputs, tick)}
     journal = _journal(folder / CHECKPOINT, identity, machine(place))
     if journal.best is not None and not (folder / BEST).is_file():
         problem = "gone, though the checkpoint knows of it; put it back, or train anew in another --out"
@@ -111,12 +115,14 @@ def train(
         net = start_network(recipe, inputs.init)
         data = load_data(recipe, inputs, net.card, place, tick)
         stages = lay_out(recipe, data.infants, data.adults)
-        learners = start_learners(recipe, net, place, data.infants)
+        started = start_learners(recipe, net, place, data.infants)
+        learners = replace(started, forward=Pass.of(computing, place))
+        prepare(net, computing)
         run = _Run(recipe, folder, place, learners, stages, data.validation, identity, watch)
         if journal.started:
             restore(folder / CHECKPOINT, run.learners)
             _write_history(folder, journal)
-        watch(plan(recipe, run.learners, stages, journal, data.skipped))
+        watch(plan(recipe, run.learners, stages, journal, data.skipped, computing))
         return _go(run, journal)
 
 
@@ -206,6 +212,7 @@ def _write_summary(run: _Run, journal: Journal, line: dict[str, Any], net: PoseN
         **_facts(run, line),
         "ended": journal.ended,
         "recipe": run.identity["recipe"],
+        "computing": run.identity["computing"],
         "init": run.identity["init"],
         "data": run.identity["data"],
         "network": json.loads(_card(run, line, net).to_json()),

@@ -24,13 +24,22 @@ from fidip.training.finite import checked, require_finite, require_usable
 from fidip.training.losses import domain_accuracy, domain_loss, heatmap_loss
 from fidip.training.teacher import Teacher
 
+Forward = Callable[[PoseNet, Batch], PoseOutput]
+"""How a batch goes through the pose network."""
+
+
+def at_once(net: PoseNet, batch: Batch) -> PoseOutput:
+    """The whole batch in one pass."""
+    seen: PoseOutput = net(batch.images)
+    return seen
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learners:
     """The two networks and the optimiser of each. Supervised training has no classifier.
 
     ``balance`` makes a share of the pose gradient into λ, where the recipe gives it as one; ``teacher`` is the mean
-    teacher's. RegDA's second head stands in the place of the classifier.
+    teacher's. RegDA's second head stands in the place of the classifier. ``forward`` takes batches through the network.
     """
 
     pose_net: PoseNet
@@ -39,6 +48,7 @@ class Learners:
     domain_optimizer: Optimizer | None = None
     balance: Balance | None = None
     teacher: Teacher | None = None
+    forward: Forward = at_once
 
     @property
     def companions(self) -> dict[str, nn.Module]:
@@ -139,7 +149,7 @@ def see(learners: Learners, turn: Turn) -> PoseOutput:
     Raises:
         NotFiniteError: an image, a feature, a heatmap or a statistic of batch normalisation is not finite.
     """
-    seen: PoseOutput = learners.pose_net(turn.batch.images)
+    seen = learners.forward(learners.pose_net, turn.batch)
     require_finite("the images are", [turn.batch.images, *([turn.view.images] if turn.view else [])])
     require_finite("the features are", [seen.features])
     require_finite("the heatmaps are", [seen.heatmaps])
@@ -207,6 +217,8 @@ def step_together(losses: Sequence[tuple[Optimizer, Tensor]], learning_rate: flo
         found += zip(parameters, gradients, strict=True)
     for parameter, gradient in found:
         parameter.grad = gradient
+        if parameter.is_cuda and gradient.stride() != parameter.stride():  # Adam's one kernel wants them laid out alike
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
     for optimizer, _ in losses:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate

@@ -69,9 +69,9 @@ def start_learners(
     net.to(device).freeze(recipe.frozen, recipe.frozen_batchnorm_drifts)
     if recipe.lora is not None:
         add_adapters(net, recipe.lora, torch.Generator().manual_seed(recipe.seed + 2))
-    if device.type == "cpu" and _channels(net) >= NARROWEST:
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth to a third less time
-    pose_optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=recipe.learning_rate)
+    if device.type == "cuda" or (device.type == "cpu" and _channels(net) >= NARROWEST):
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth to a third less time on a CPU
+    pose_optimizer = _adam(recipe, net, device)
     balance = None if recipe.domain_share is None else Balance()
     if recipe.learning in SURE:
         _refuse_unsure(recipe, net)
@@ -81,8 +81,14 @@ def start_learners(
     if classifier is None:
         return Learners(net, pose_optimizer, balance=balance)
     classifier = classifier.to(device)
-    domain_optimizer = torch.optim.Adam(classifier.parameters(), lr=recipe.learning_rate)
+    domain_optimizer = _adam(recipe, classifier, device)
     return Learners(net, pose_optimizer, classifier, domain_optimizer, balance)
+
+
+def _adam(recipe: Recipe, learner: nn.Module, device: torch.device) -> torch.optim.Adam:
+    """Adam for what is not frozen; on CUDA one kernel moves it all."""
+    learning = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(learning, lr=recipe.learning_rate, fused=True if device.type == "cuda" else None)
 
 
 def _adversary(recipe: Recipe, net: PoseNet) -> nn.Module | None:
