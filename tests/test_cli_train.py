@@ -122,11 +122,12 @@ def test_a_share_replaces_the_weight(files, tmp_path, capsys) -> None:
     assert "domain_share with a method that has no weight" in capsys.readouterr().err
 
 
-def test_the_precision_is_shown(files, tmp_path, capsys) -> None:
+def test_how_it_is_computed_is_shown(files, tmp_path, capsys) -> None:
     arguments = ["train", "plain", "--real", files["real"], "--precision", "bf16", "--out", str(tmp_path / "run")]
+    arguments += ["--accumulate", "2", "--set", "keep_statistics=true"]
     assert main(arguments) == 0
     printed, complaint = capsys.readouterr()
-    assert "  the pose network: arithmetic in bf16\n" in printed
+    assert "  the pose network: arithmetic in bf16, batches in 2 parts\n" in printed
     assert complaint == ""
     assert main([*arguments, "--precision", "fp8"]) == 2
 

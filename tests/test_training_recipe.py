@@ -39,6 +39,11 @@ CONTRADICTIONS = [
     (PLAIN, {"milestones": (40, 200)}, "before the last"),
     (PLAIN, {"milestones": (5, 3)}, "ascending"),
     (PLAIN, {"frozen_batchnorm_drifts": True}, "nothing frozen"),
+    (
+        PLAIN,
+        {"frozen": ("res1",), "frozen_batchnorm_drifts": True, "keep_statistics": True},
+        "keep_statistics together",
+    ),
     (PLAIN, {"backbone": "resnet-50"}, "different backbones, resnet-18 and resnet-50"),
     (PLAIN, {"starts_from": "dark-hrnet-w48-384x288"}, "different backbones, resnet-18 and hrnet"),
     (PLAIN, {"alternation": "epoch"}, "alternation by epoch with method fine-tune, which has no stage I"),

@@ -32,6 +32,7 @@ def train(
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
     precision: Literal["32", "bf16"] = "32",
+    accumulate: int = 1,
     compile: bool = False,
     seed: int | None = None,
     epochs: int | None = None,
@@ -57,6 +58,7 @@ def train(
         images: Folder of the images, if they do not lie beside their annotation file.
         device: Where to compute.
         precision: Of the pose network's arithmetic; bf16 is for recent GPUs.
+        accumulate: Parts in which a batch goes through the pose network, for devices with little memory.
         compile: Compile the pose network first, which takes minutes and makes steps on a GPU faster.
         seed: Seed, instead of the recipe's.
         epochs: Number of epochs, instead of the recipe's.
@@ -90,7 +92,7 @@ def train(
         init=init,
         unlabelled=None if unlabelled is None else read_unlabelled(unlabelled, unlabelled_boxes),
     )
-    computing = Computing(precision, compile)
+    computing = Computing(precision, accumulate, compile)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -136,6 +138,7 @@ def _schedule(plan: Plan) -> str:
     (width, height), (columns, rows) = plan.input_size, plan.heatmap_size
     lines += [f"  {plan.network}, images {height}x{width}, heatmaps {rows}x{columns}"]
     computing = [f"arithmetic in {plan.computing.precision}" * (plan.computing.precision != "32")]
+    computing += [f"batches in {plan.computing.accumulate} parts" * (plan.computing.accumulate > 1)]
     computing += ["compiled" * plan.computing.compile]
     lines += [f"  the pose network: {told}" for told in [", ".join(filter(None, computing))] if told]
     frozen = f"; {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""

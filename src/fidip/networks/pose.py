@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fidip.errors import RecipeError
 from fidip.geometry import Size
@@ -51,6 +52,7 @@ class PoseNet(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(card.std).reshape(1, 3, 1, 1), persistent=False)
         self._frozen: tuple[str, ...] = ()
         self._in_eval: tuple[str, ...] = ()
+        self._keeps_statistics = False
 
     @property
     def feature_size(self) -> Size:
@@ -90,14 +92,18 @@ class PoseNet(nn.Module):
         for stage in self._in_eval:
             for module in self.backbone.stage_modules(stage):
                 module.eval()
+        for module in self.modules() if self._keeps_statistics else ():
+            if isinstance(module, _BatchNorm):
+                module.eval()
         return self
 
-    def freeze(self, stages: tuple[str, ...], drifting_statistics: bool = False) -> None:
+    def freeze(self, stages: tuple[str, ...], drifting_statistics: bool = False, keep_statistics: bool = False) -> None:
         """Hold exactly these stages still and let all others learn; ``()`` frees everything.
 
         A frozen stage takes no gradient and stays in evaluation mode, so that its batch-norm statistics are used and
         kept. ``drifting_statistics=True`` only stops the gradient, as the published FiDIP code does: in training mode
-        frozen layers then use each batch's statistics and go on recording them.
+        frozen layers then use each batch's statistics and go on recording them. ``keep_statistics=True`` has all batch
+        norm, frozen or not, use the statistics that it has and keep them; its scales and shifts may learn.
 
         Raises:
             RecipeError: there is no stage of that name; nothing changes.
@@ -107,6 +113,7 @@ class PoseNet(nn.Module):
         for parameter in frozen:
             parameter.requires_grad_(False)
         self._frozen, self._in_eval = tuple(stages), () if drifting_statistics else tuple(stages)
+        self._keeps_statistics = keep_statistics
         self.train(self.training)
 
 

@@ -78,6 +78,7 @@ class Recipe:
     frozen: tuple[str, ...] = ()
     lora: LowRank | None = None  # adapters and the head alone learn; for a ViT
     frozen_batchnorm_drifts: bool = False  # as in the published code: frozen layers go on recording statistics
+    keep_statistics: bool = False  # all batch norm of the pose network uses and keeps the statistics it starts with
 
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
@@ -111,6 +112,9 @@ class Recipe:
                 list(self.milestones) != sorted({m for m in self.milestones if 0 < m < self.epochs})
             ),
             "lora and frozen together: with adapters the whole backbone stands still": self.lora and self.frozen,
+            "frozen_batchnorm_drifts and keep_statistics together": (
+                self.frozen_batchnorm_drifts and self.keep_statistics
+            ),
             "frozen_batchnorm_drifts with nothing frozen": self.frozen_batchnorm_drifts and not self.frozen,
         }
         for problem, present in contradictions.items():

@@ -27,7 +27,7 @@ from fidip.networks.devices import find_device
 from fidip.networks.pose import PoseNet
 from fidip.networks.weights import save_pose_net, weights_sha256
 from fidip.training.checkpoint import difference, read_facts, refuse_broken, restore, write_checkpoint
-from fidip.training.computing import PLAIN, Computing, Pass, prepare
+from fidip.training.computing import PLAIN, Computing, Group, prepare, want_of_memory_told
 from fidip.training.events import EpochEnd, Loading, Watch
 from fidip.training.finite import SKIPS_IN_A_ROW
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
@@ -35,6 +35,7 @@ from fidip.training.journal import Journal
 from fidip.training.loading import load_data
 from fidip.training.loop import take_steps
 from fidip.training.outcome import outcome
+from fidip.training.parts import Pass
 from fidip.training.planning import plan
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
@@ -93,7 +94,7 @@ def train(
         DataError, ImageError: the data cannot be used, or validation data shares anything with training data.
         WeightsError: the initial weights cannot be read, the checkpoint is of another run, or its weights are gone.
         TrainingError: something is not finite and the recipe does not skip it, too many steps in a row were skipped, or
-            a weight has overflowed; the last checkpoint stays.
+            a weight has overflowed, or memory does not suffice; the last checkpoint stays.
         StorageError: the folder is not empty or cannot be written to.
     """
     recipe.validate()
@@ -116,14 +117,15 @@ def train(
         data = load_data(recipe, inputs, net.card, place, tick)
         stages = lay_out(recipe, data.infants, data.adults)
         started = start_learners(recipe, net, place, data.infants)
-        learners = replace(started, forward=Pass.of(computing, place))
+        learners = replace(started, forward=Pass(Group.start(computing, place), computing.accumulate))
         prepare(net, computing)
         run = _Run(recipe, folder, place, learners, stages, data.validation, identity, watch)
         if journal.started:
             restore(folder / CHECKPOINT, run.learners)
             _write_history(folder, journal)
         watch(plan(recipe, run.learners, stages, journal, data.skipped, computing))
-        return _go(run, journal)
+        with want_of_memory_told(computing, max(stage.order.batch_size for stage in stages), net.card.input_size):
+            return _go(run, journal)
 
 
 def _go(run: _Run, journal: Journal) -> RunResult:

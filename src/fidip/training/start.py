@@ -66,7 +66,7 @@ def start_learners(
         RecipeError: a frozen stage does not exist in this network, nothing is left to learn, or there is no attention
             for the recipe's adapters.
     """
-    net.to(device).freeze(recipe.frozen, recipe.frozen_batchnorm_drifts)
+    net.to(device).freeze(recipe.frozen, recipe.frozen_batchnorm_drifts, recipe.keep_statistics)
     if recipe.lora is not None:
         add_adapters(net, recipe.lora, torch.Generator().manual_seed(recipe.seed + 2))
     if device.type == "cuda" or (device.type == "cpu" and _channels(net) >= NARROWEST):
