@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import torch
 
-from fidip.training.computing import Computing, prepare
+from fidip.training.computing import Computing, Group, prepare
 from fidip.training.loop import take_steps
 from fidip.training.stages import adapt, adapt_by_epoch
 from figures import TINY
@@ -24,7 +24,8 @@ from learners import bits, learners, turns
 def test_compiled_is_plain(by_epoch: bool) -> None:
     torch.set_num_threads(1)
     plain, compiled = (learners(card=replace(TINY, width=8)) for _ in range(2))
-    prepare(compiled.pose_net, Computing(compile=True))
+    chosen = Computing(compile=True)
+    prepare(compiled.pose_net, chosen, Group.start(chosen, "cpu"))
     told = []
     for ours in (plain, compiled):
         seen = turns(3)

@@ -26,14 +26,14 @@ HALF = Computing(precision="bf16")
 
 def test_float32_is_the_plain_pass() -> None:
     ours, theirs = learners(), learners()
-    list(take_steps(adapt, replace(ours, forward=Pass(Group.start(PLAIN, CPU))), turns(3)))
+    list(take_steps(adapt, replace(ours, forward=Pass(Group.start(PLAIN, "cpu"))), turns(3)))
     list(take_steps(adapt, theirs, turns(3)))
     assert changed(ours.pose_net, bits(theirs.pose_net)) == set()
     assert changed(ours.classifier, bits(theirs.classifier)) == set()
 
 
 def test_bfloat16_is_of_the_networks_layers_and_of_nothing_else() -> None:
-    ours = replace(learners(), forward=Pass(Group.start(HALF, CPU)))
+    ours = replace(learners(), forward=Pass(Group.start(HALF, "cpu")))
     seen = {}
     ours.pose_net.head.final_layer.register_forward_hook(lambda _m, _i, out: seen.update(layer=out.dtype))
     ours.classifier.register_forward_hook(lambda _m, given, out: seen.update(given=given[0].dtype, logits=out.dtype))
@@ -49,7 +49,10 @@ def test_bfloat16_is_of_the_networks_layers_and_of_nothing_else() -> None:
 
 
 def test_bfloat16_goes_down_nearly_the_same_gradient() -> None:
-    exact, half = learners(classifier=False), replace(learners(classifier=False), forward=Pass(Group.start(HALF, CPU)))
+    exact, half = (
+        learners(classifier=False),
+        replace(learners(classifier=False), forward=Pass(Group.start(HALF, "cpu"))),
+    )
     found = []
     for ours in (exact, half):
         ours.pose_net.train()

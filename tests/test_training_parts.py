@@ -22,8 +22,7 @@ from figures import RECIPE, SUPERVISED, TINY, figure_set
 from learners import RATE, batch, bits, changed, learners, turns
 from test_training_adaptation import seen, start
 
-CPU = torch.device("cpu")
-GROUP = Group.start(PLAIN, CPU)
+GROUP = Group.start(PLAIN, "cpu")
 
 
 def in_parts(ours, parts, keep=True, frozen=()):
@@ -54,7 +53,7 @@ def of_size(count, size, weight=0.5):
 @pytest.mark.parametrize("parts", [1, 2, 3, 5, 100])
 def test_every_row_is_dealt_once_and_the_domains_in_proportion(size, parts) -> None:
     synthetic = (torch.rand(size, generator=torch.Generator().manual_seed(size)) < 0.4).float()
-    dealt = deal(synthetic, parts)
+    dealt = deal(synthetic, 1, parts)[0]
     assert sorted(torch.cat(dealt).tolist()) == list(range(size))
     assert len(dealt) == max(1, min(parts, size // 2))
     assert min(len(rows) for rows in dealt) >= 2
@@ -145,7 +144,7 @@ def test_every_part_records_its_own_statistics_once() -> None:
     assert changed(ours.pose_net, after) == set()
     theirs.pose_net.train()
     with torch.no_grad():
-        for rows in deal(turn.batch.synthetic, 3):
+        for rows in deal(turn.batch.synthetic, 1, 3)[0]:
             expected = theirs.pose_net(turn.batch.images[rows]).heatmaps
             assert torch.allclose(heatmaps[rows], expected, atol=1e-6)
     for name, tensor in theirs.pose_net.state_dict().items():
@@ -188,7 +187,7 @@ def test_small_rests_of_an_epoch_make_fewer_parts() -> None:
 
 def test_parts_may_be_in_bfloat16() -> None:
     exact, half = in_parts(learners(), 2), in_parts(learners(), 2)
-    half = replace(half, forward=Pass(Group.start(Computing(precision="bf16"), CPU), 2))
+    half = replace(half, forward=Pass(Group.start(Computing(precision="bf16"), "cpu"), 2))
     (a,), (b,) = (take_steps(METHODS["fidip"], ours, of_size(1, 8)) for ours in (exact, half))
     assert b.pose_loss == pytest.approx(a.pose_loss, rel=0.02)
     assert b.pose_loss != a.pose_loss

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -69,7 +72,7 @@ def train(
     from fidip.errors import RecipeError
     from fidip.recipes import find_recipe
     from fidip.training import run
-    from fidip.training.computing import Computing
+    from fidip.training.computing import Computing, process_number
     from fidip.training.inputs import Inputs, LabelledSet
     from fidip.training.settings import with_settings
     from fidip.training.unlabelled import read_unlabelled
@@ -95,11 +98,39 @@ def train(
     computing = Computing(precision, accumulate, compile)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with (
+        _one_voice(),
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+    ):
         result = run.train(chosen, inputs, out, device, resume, _Watcher(progress), computing)
-    if result.ended:
-        print(result.ended)
-    print(f"{result.weights}: {_line(result.best)}")
+    if process_number() == 0:
+        if result.ended:
+            print(result.ended)
+        print(f"{result.weights}: {_line(result.best)}")
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of several processes the first one speaks; of a failure that the first one shares, the others stay silent.
+
+    ``torchrun`` ends all processes when one has failed, so whoever waits a little is heard only if it failed alone.
+    """
+    from fidip.errors import DataWarning, FidipError
+    from fidip.training.computing import process_number
+
+    with warnings.catch_warnings():
+        if process_number() > 0:
+            warnings.simplefilter("ignore", DataWarning)
+        try:
+            yield
+        except FidipError:
+            if process_number() > 0:
+                time.sleep(PAUSE)
+            raise
+
+
+PAUSE = 3
+"""Seconds; ``torchrun`` looks ten times a second whether a process has failed."""
 
 
 class _Watcher:
@@ -139,6 +170,7 @@ def _schedule(plan: Plan) -> str:
     lines += [f"  {plan.network}, images {height}x{width}, heatmaps {rows}x{columns}"]
     computing = [f"arithmetic in {plan.computing.precision}" * (plan.computing.precision != "32")]
     computing += [f"batches in {plan.computing.accumulate} parts" * (plan.computing.accumulate > 1)]
+    computing += [f"{plan.processes} processes" * (plan.processes > 1)]
     computing += ["compiled" * plan.computing.compile]
     lines += [f"  the pose network: {told}" for told in [", ".join(filter(None, computing))] if told]
     frozen = f"; {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""

@@ -101,6 +101,15 @@ def difference(old: Any, new: Any, where: str = "") -> str | None:
     return None if old == new else f"{where} was {old!r:.60}, is {new!r:.60}"
 
 
+def beside_the_pose_network(learners: Learners) -> list[Tensor]:
+    """What every process of several computes for itself: classifier, its optimiser's moments, the mean of a share."""
+    modules = [module for module in (learners.classifier, learners.balance) if module is not None]
+    tensors = [tensor for module in modules for tensor in module.state_dict().values()]
+    moments = {} if learners.domain_optimizer is None else learners.domain_optimizer.state
+    tensors += [tensor for state in moments.values() for tensor in state.values()]
+    return [tensor for tensor in tensors if tensor.is_floating_point()]
+
+
 def _state(learners: Learners) -> dict[str, Tensor]:
     state = {f"pose_net/{name}": tensor for name, tensor in learners.pose_net.state_dict().items()}
     state |= _optimizer_state("pose_optimizer/", learners.pose_optimizer)

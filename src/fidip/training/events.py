@@ -55,6 +55,7 @@ class Plan:
     batch_bytes: int  # images and heatmaps of the largest batch
     device: str
     computing: Computing
+    processes: int
     done_steps: int  # taken before the run was resumed
     total_steps: int
 

@@ -68,19 +68,22 @@ class _Before:
     """
 
     def __init__(self, learners: Learners, whole: bool) -> None:
-        tensors = list(learners.pose_net.buffers())
         optimizer = learners.domain_optimizer if whole else None
+        self.net = learners.pose_net
+        self.statistics = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
         self.moments: dict[Any, Any] = {} if optimizer is None else optimizer.state
         self.untried = not self.moments  # Adam makes its moments at its first step
+        tensors = [tensor for state in self.moments.values() for tensor in state.values()]
         for module in (learners.classifier, learners.balance) if whole else ():
             if module is not None:
                 tensors += [*module.parameters(), *module.buffers()]
-        tensors += [tensor for state in self.moments.values() for tensor in state.values()]
         self.copies = [(tensor, tensor.detach().clone()) for tensor in tensors]
 
     @torch.no_grad()
     def come_back(self) -> None:
         """Make everything as it was."""
+        for name, buffer in self.net.named_buffers():  # by name: several processes put averages in their place
+            buffer.copy_(self.statistics[name])
         for tensor, copy in self.copies:
             tensor.copy_(copy)
         if self.untried:

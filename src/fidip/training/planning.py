@@ -24,6 +24,7 @@ def plan(
     journal: Journal,
     skipped: Mapping[str, dict[str, int]],
     computing: Computing = PLAIN,
+    processes: int = 1,
 ) -> Plan:
     """The schedule of a run that stands where its journal says. ``skipped``: why people were left out, and how many."""
     net, classifier = learners.pose_net, learners.classifier
@@ -49,6 +50,7 @@ def plan(
         batch_bytes=FLOAT * values * max(stage.batch_size for stage in planned),
         device=str(next(net.parameters()).device),
         computing=computing,
+        processes=processes,
         done_steps=sum(lengths[: journal.stage]) + under_way,
         total_steps=sum(lengths),
     )
