@@ -111,6 +111,8 @@ class _Work:
         """The batch of ``count`` rows that the parts of all processes make."""
         found = torch.cat(list(parts))
         whole = found.new_zeros(count, *found.shape[1:])
+        if found.is_contiguous(memory_format=torch.channels_last):  # as the layer that takes it likes it
+            whole = whole.contiguous(memory_format=torch.channels_last)
         whole[torch.cat(list(self.parts))] = found
         if self.group is not None:
             self.group.add_up([whole])
