@@ -16,7 +16,7 @@ from fidip.training.loop import take_steps
 from fidip.training.parts import Pass
 from fidip.training.run import train
 from fidip.training.stages import StepRecord, adapt
-from fidip.training.start import start_learners, start_network
+from fidip.training.start import _adam, start_learners, start_network
 from figures import RECIPE, SUPERVISED, figure_set
 from learners import batch, bits, changed, learners, turns
 
@@ -108,8 +108,9 @@ def test_a_run_in_bfloat16_goes_on_to_the_same_bytes_and_in_nothing_else(inputs,
 
 def test_adam_has_one_kernel_on_cuda_alone() -> None:
     """Its state goes through a checkpoint as any other does (tested with the checkpoint)."""
-    ours = start_learners(SUPERVISED, start_network(SUPERVISED, None), CPU)
-    assert ours.pose_optimizer.defaults["fused"] is None
+    net = start_network(SUPERVISED, None)
+    assert start_learners(SUPERVISED, net, CPU).pose_optimizer.defaults["fused"] is None
+    assert _adam(SUPERVISED, net, torch.device("cuda")).defaults["fused"] is True
 
 
 def test_fabric_is_loaded_for_those_who_need_it() -> None:

@@ -29,7 +29,7 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Two processes of this machine."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{TESTS.parent / 'src'}{os.pathsep}{TESTS}"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
 
 
 def worker(task: str, folder: Path, out: Path) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ from fidip.training.stages import (
     Turn,
     adapt,
     adapt_by_epoch,
+    laid_out_like,
     learn_domain,
     learn_pose,
     pretrain_classifier,
@@ -262,3 +263,14 @@ def test_many_files_are_counted_not_listed() -> None:
     bad = replace(many, images=many.images * float("nan"))
     with pytest.raises(TrainingError, match=r"7\.png and 22 more"):
         list(take_steps(pretrain_classifier, learners(), [Turn("pretrain", 0, 0, bad, RATE, 0.0)]))
+
+
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (8, 4, 1, 1), (8, 1, 1, 1)])
+def test_a_gradient_takes_the_layout_of_its_parameter(shape) -> None:
+    """Of a 1x1 convolution both layouts count as contiguous, and their strides still differ."""
+    parameter = nn.Parameter(torch.randn(shape).to(memory_format=torch.channels_last))
+    gradient = torch.randn(shape)
+    moved = laid_out_like(parameter, gradient)
+    assert torch.equal(moved, gradient)
+    assert moved.stride() == parameter.stride()
+    assert laid_out_like(parameter, moved) is moved

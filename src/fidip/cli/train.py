@@ -21,6 +21,31 @@ if TYPE_CHECKING:
 Json = Annotated[Path | None, tyro.conf.arg(metavar="JSON")]
 
 
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of several processes the first one speaks; of a failure that the first one shares, the others stay silent.
+
+    ``torchrun`` ends all processes when one has failed, so whoever waits a little is heard only if it failed alone.
+    """
+    from fidip.errors import DataWarning, FidipError
+    from fidip.training.computing import process_number
+
+    with warnings.catch_warnings():
+        if process_number() > 0:
+            warnings.simplefilter("ignore", DataWarning)
+        try:
+            yield
+        except FidipError:
+            if process_number() > 0:
+                time.sleep(PAUSE)
+            raise
+
+
+PAUSE = 3
+"""Seconds; ``torchrun`` looks ten times a second whether a process has failed."""
+
+
+@_one_voice()
 def train(
     recipe: tyro.conf.Positional[str],
     *,
@@ -98,39 +123,12 @@ def train(
     computing = Computing(precision, accumulate, compile)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with (
-        _one_voice(),
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
-    ):
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         result = run.train(chosen, inputs, out, device, resume, _Watcher(progress), computing)
     if process_number() == 0:
         if result.ended:
             print(result.ended)
         print(f"{result.weights}: {_line(result.best)}")
-
-
-@contextmanager
-def _one_voice() -> Iterator[None]:
-    """Of several processes the first one speaks; of a failure that the first one shares, the others stay silent.
-
-    ``torchrun`` ends all processes when one has failed, so whoever waits a little is heard only if it failed alone.
-    """
-    from fidip.errors import DataWarning, FidipError
-    from fidip.training.computing import process_number
-
-    with warnings.catch_warnings():
-        if process_number() > 0:
-            warnings.simplefilter("ignore", DataWarning)
-        try:
-            yield
-        except FidipError:
-            if process_number() > 0:
-                time.sleep(PAUSE)
-            raise
-
-
-PAUSE = 3
-"""Seconds; ``torchrun`` looks ten times a second whether a process has failed."""
 
 
 class _Watcher:

@@ -32,6 +32,15 @@ Precision = Literal["32", "bf16"]
 FABRICS: dict[Precision, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""What ``torchrun`` sets and nobody else."""
+
+PATIENCE = timedelta(hours=2)
+"""So long processes wait for each other: the first one validates alone."""
+
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class Computing:
     """The choices. Another one gives other last bits, so a run that is resumed must keep to them."""
@@ -158,16 +167,6 @@ class Group:
             raise TrainingError(f"{problem}; one of them ended and says why; go on with --resume") from error
 
 
-T = TypeVar("T")
-
-PATIENCE = timedelta(hours=2)
-"""So long processes wait for each other: the first one validates alone."""
-
-
-TORCHRUN = "TORCHELASTIC_RUN_ID"
-"""What ``torchrun`` sets and nobody else."""
-
-
 def processes() -> int:
     """How many processes ``torchrun`` has started; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if TORCHRUN in os.environ else 1
@@ -210,7 +209,7 @@ ALLOCATORS = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FA
 
 
 @contextmanager
-def want_of_memory_told(computing: Computing, batch_size: int, input_size: Size) -> Iterator[None]:
+def want_of_memory_told(computing: Computing, batch_size: int, input_size: Size | None) -> Iterator[None]:
     """Inside, an allocation that fails becomes a ``TrainingError`` that names the numbers to change."""
     try:
         yield
@@ -218,9 +217,9 @@ def want_of_memory_told(computing: Computing, batch_size: int, input_size: Size)
         short = isinstance(error, torch.OutOfMemoryError | MemoryError)
         if not short and not any(words in str(error) for words in ALLOCATORS):
             raise
-        (width, height), parts = input_size, computing.accumulate
+        parts, size = computing.accumulate, f" at {input_size[0]}x{input_size[1]}" if input_size else ""
         whole = f"batches of {batch_size}" + (f" in {parts} parts" if parts > 1 else "")
-        numbers = f"{whole} at {width}x{height}, precision {computing.precision}"
+        numbers = f"{whole}{size}, precision {computing.precision}"
         remedies = [f"--accumulate {2 * parts}"] if 4 * parts <= batch_size else []
         remedies += ["--precision bf16"] if computing.precision == "32" else []
         remedies += ["a smaller --set batch_size or --set input_size"]

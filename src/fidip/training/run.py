@@ -113,7 +113,9 @@ def train(
         raise WeightsError(f"{folder / BEST}: {problem}")
     if journal.finished:
         return _result(folder, journal)
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+    size = recipe.input_size or (recipe.network.input_size if recipe.network else None)
+    generators = torch.random.fork_rng(devices=[place] if place.type == "cuda" else [])
+    with generators, want_of_memory_told(computing, recipe.batch_size, size):
         torch.manual_seed(recipe.seed)
         net = start_network(recipe, inputs.init)
         data = load_data(recipe, inputs, net.card, place, tick)
@@ -126,8 +128,7 @@ def train(
             restore(folder / CHECKPOINT, run.learners)
             _write_history(run, journal)
         watch(plan(recipe, run.learners, stages, journal, data.skipped, computing, group.size))
-        with want_of_memory_told(computing, max(stage.order.batch_size for stage in stages), net.card.input_size):
-            return _go(run, journal)
+        return _go(run, journal)
 
 
 def _go(run: _Run, journal: Journal) -> RunResult:

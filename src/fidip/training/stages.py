@@ -216,11 +216,15 @@ def step_together(losses: Sequence[tuple[Optimizer, Tensor]], learning_rate: flo
         require_usable(gradients)
         found += zip(parameters, gradients, strict=True)
     for parameter, gradient in found:
-        parameter.grad = gradient
-        if parameter.is_cuda and gradient.stride() != parameter.stride():  # Adam's one kernel wants them laid out alike
-            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        parameter.grad = laid_out_like(parameter, gradient) if parameter.is_cuda else gradient
     for optimizer, _ in losses:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+
+def laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in the memory layout of its parameter, which the one kernel of Adam on CUDA asks for."""
+    alike = gradient.stride() == parameter.stride()
+    return gradient if alike else torch.empty_like(parameter).copy_(gradient)
