@@ -22,9 +22,8 @@ def test_a_loss_that_is_not_finite_is_named(value) -> None:
 @pytest.mark.parametrize("place", range(5))
 def test_one_number_among_many_is_found(value, place) -> None:
     tensors = [torch.randn(3, 4), torch.randn(7).double(), torch.randn(2, 2, 2)]
-    require_finite("these are", tensors)
-    require_finite("huge ones are", [torch.tensor([3e38, -3e38])])
-    require_finite("none are", [])
+    huge = [torch.tensor([3e38, -3e38])]
+    require_finite({"these are": tensors, "huge ones are": huge, "none are": []})
     whole = torch.cat([tensor.flatten().double() for tensor in tensors])
     number = [0, 11, 12, 18, 26][place]  # first and last of each
     for tensor in tensors:
@@ -34,7 +33,7 @@ def test_one_number_among_many_is_found(value, place) -> None:
         number -= tensor.numel()
     assert len(whole) == 27
     with pytest.raises(NotFiniteError, match=r"^the features are not finite$"):
-        require_finite("the features are", tensors)
+        require_finite({"huge ones are": huge, "the features are": tensors, "these are": tensors})
 
 
 def test_a_gradient_whose_square_overflows_is_refused() -> None:

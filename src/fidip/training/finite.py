@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
@@ -28,11 +29,16 @@ def checked(loss: Tensor, name: str) -> float:
     return value
 
 
-def require_finite(name: str, tensors: Iterable[Tensor]) -> None:
-    """Raise ``NotFiniteError`` if any of the numbers, of floating point, is not finite."""
-    given = [tensor.detach() for tensor in tensors]
-    if given and not isfinite(float(get_total_norm(given, inf))):
-        raise NotFiniteError(f"{name} not finite")
+def require_finite(named: Mapping[str, Sequence[Tensor]]) -> None:
+    """Raise ``NotFiniteError`` with the first name of which any number, of floating point, is not finite.
+
+    The device is waited for once, however many there are.
+    """
+    given = {name: [tensor.detach() for tensor in tensors] for name, tensors in named.items() if tensors}
+    finite = torch.stack([torch.isfinite(get_total_norm(tensors, inf)) for tensors in given.values()]).tolist()
+    broken = next((name for name, fine in zip(given, finite, strict=True) if not fine), None)
+    if broken is not None:
+        raise NotFiniteError(f"{broken} not finite")
 
 
 def require_usable(gradients: Iterable[Tensor]) -> None:

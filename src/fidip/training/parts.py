@@ -41,9 +41,9 @@ class Pass:
 
     def __call__(self, net: PoseNet, batch: Batch) -> PoseOutput:
         """Heatmaps and features of the whole batch, in its order and in float32, with their gradients."""
-        shares = deal(batch.synthetic, self.group.size, self.parts)
-        if len(shares) == len(shares[0]) == 1 and self.group.fabric is None:
+        if self.parts == 1 and self.group.fabric is None:
             return at_once(net, batch)
+        shares = deal(batch.synthetic, self.group.size, self.parts)
         features = self._through(net.features_of, net.backbone, batch.images, shares)
         heatmaps = self._through(net.head, net.head, features, shares)
         if len(shares) > 1:

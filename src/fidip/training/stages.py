@@ -150,11 +150,15 @@ def see(learners: Learners, turn: Turn) -> PoseOutput:
         NotFiniteError: an image, a feature, a heatmap or a statistic of batch normalisation is not finite.
     """
     seen = learners.forward(learners.pose_net, turn.batch)
-    require_finite("the images are", [turn.batch.images, *([turn.view.images] if turn.view else [])])
-    require_finite("the features are", [seen.features])
-    require_finite("the heatmaps are", [seen.heatmaps])
-    statistics = [buffer for buffer in learners.pose_net.buffers() if buffer.is_floating_point()]
-    require_finite("the statistics of batch normalisation are", statistics)
+    named = {
+        "the images are": [turn.batch.images, *([turn.view.images] if turn.view else [])],
+        "the features are": [seen.features],
+        "the heatmaps are": [seen.heatmaps],
+        "the statistics of batch normalisation are": [
+            buffer for buffer in learners.pose_net.buffers() if buffer.is_floating_point()
+        ],
+    }
+    require_finite(named)
     return seen
 
 
