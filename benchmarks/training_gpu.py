@@ -18,9 +18,9 @@ import gc
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -37,7 +37,8 @@ from fidip.annotations import LabelledImage
 from fidip.data.samples import ResidentSamples
 from fidip.files import write_json
 from fidip.networks.devices import find_device
-from fidip.networks.pose import PoseOutput
+from fidip.training.computing import Computing, Group, prepare
+from fidip.training.parts import Pass
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.stages import StepRecord
@@ -157,24 +158,10 @@ def ours_at(
 ) -> Iterator[StepRecord]:
     """Whole steps at a precision: the network alone computes in bf16; samples, losses and Adam stay in float32."""
     learners, stage = whole_steps(recipe, samples, device)
-    net = learners.pose_net
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if precision.compiled:
-        net.compile()
-    if precision.bf16:
-        net.forward = in_bf16(net.forward, device)  # type: ignore[method-assign]
-    return records_of(learners, stage, recipe, device)
-
-
-def in_bf16(forward: Callable[[Tensor], PoseOutput], device: torch.device) -> Callable[[Tensor], PoseOutput]:
-    """The same, whose products are of bf16 numbers and whose results are float32."""
-
-    def call(images: Tensor) -> PoseOutput:
-        with torch.autocast(device.type, torch.bfloat16):
-            heatmaps, features = forward(images)
-        return PoseOutput(heatmaps.float(), features.float())
-
-    return call
+    computing = Computing("bf16" if precision.bf16 else "32", compile=precision.compiled)
+    group = Group.start(computing, str(device))
+    prepare(learners.pose_net, computing, group)
+    return records_of(replace(learners, forward=Pass(group)), stage, recipe, device)
 
 
 def timed(

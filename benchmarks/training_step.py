@@ -34,6 +34,7 @@ from fidip.files import write_json
 from fidip.networks.card import NetworkCard, published_pose_resnet
 from fidip.networks.pose import PoseNet
 from fidip.recipes import RECIPES
+from fidip.training.loop import take_steps
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import Stage, lay_out, target_format, turns
@@ -73,7 +74,7 @@ def whole_steps(recipe: Recipe, samples: ResidentSamples, device: torch.device) 
 
 def records_of(learners: Learners, stage: Stage, recipe: Recipe, device: torch.device) -> Iterator[StepRecord]:
     """One whole step whenever the next record is asked for."""
-    return stage.learn(learners, turns(stage, recipe, learners.pose_net.card, device, (0, 0)))
+    return take_steps(stage.learn, learners, turns(stage, recipe, learners.pose_net.card, device, (0, 0)))
 
 
 def bare_step(net: PoseNet, optimizer: torch.optim.Optimizer, images: Tensor, target: Tensor, weights: Tensor) -> None:

@@ -144,6 +144,16 @@ def test_a_method_may_be_chosen(files, tmp_path, capsys) -> None:
     assert json.loads((tmp_path / "control" / "best.json").read_text())["recipe"]["method"] == "mmd"
 
 
+def test_how_it_is_computed_is_shown(files, tmp_path, capsys) -> None:
+    arguments = ["train", "plain", "--real", files["real"], "--precision", "bf16", "--out", str(tmp_path / "run")]
+    arguments += ["--accumulate", "2", "--set", "keep_statistics=true"]
+    assert main(arguments) == 0
+    printed, complaint = capsys.readouterr()
+    assert "  the pose network: arithmetic in bf16, batches in 2 parts\n" in printed
+    assert complaint == ""
+    assert main([*arguments, "--precision", "fp8"]) == 2
+
+
 def test_resume_goes_on(files, tmp_path, capsys) -> None:
     arguments = ["train", "plain", "--real", files["real"], "--out", str(tmp_path / "run")]
     assert main(arguments) == 0
@@ -182,3 +192,28 @@ def test_mistakes_are_one_line_and_leave_nothing(files, tmp_path, capsys, argume
     assert message in complaint
     assert complaint.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_skipped_steps_are_shown(files, tmp_path, monkeypatch, capsys) -> None:
+    """Each with its picture, and their number in the line of the epoch."""
+    from fidip.training import run
+
+    original = run.turns
+
+    def spoilt(*arguments):
+        for turn in original(*arguments):
+            images = turn.batch.images.clone()
+            images[2, 0, 0, 0] = float("nan")
+            yield replace(turn, batch=replace(turn.batch, images=images)) if turn.step == 0 else turn
+
+    monkeypatch.setattr(run, "turns", spoilt)
+    data = ["--real", files["real"], "--synthetic", files["synthetic"], "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert main(["train", "plain", *data]) == 2
+    complaint = capsys.readouterr().err
+    assert "fidip: the images are not finite in stage adapt, epoch 1, step 1, on " in complaint
+    assert "go on with --resume --set not_finite=skip" in complaint
+    assert main(["train", "plain", *data, "--resume", "--set", "not_finite=skip"]) == 0
+    printed, complaint = capsys.readouterr()
+    assert "adapt epoch 1, pose loss" in printed
+    assert "1 of 2 steps skipped" in printed
+    assert "fidip: warning: the images are not finite in stage adapt, epoch 1, step 1, on " in complaint

@@ -17,6 +17,7 @@ LAYERS = (
     {"recipes"},
     {"studies"},
     {"cli"},
+    {"__main__"},
 )
 """From layer 1 upward; every other module at the top of the package is layer 0, words that everyone speaks."""
 

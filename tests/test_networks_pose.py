@@ -174,6 +174,22 @@ def test_drifting_statistics_are_those_of_the_published_code() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("card", EVERY_KIND)
+def test_statistics_may_be_kept_while_everything_else_learns(card: NetworkCard) -> None:
+    """Then a batch is as if each of its images were alone."""
+    net = randomised(build_pose_net(card)).train()
+    net.freeze((), keep_statistics=True)
+    before = snapshot(net)
+    training_step(net)
+    assert changed(before, snapshot(net)) == {name for name, _ in net.named_parameters()}
+    width, height = card.input_size
+    images = torch.rand(3, 3, height, width)
+    together, alone = net.train()(images).heatmaps, net(images[:1]).heatmaps
+    assert torch.allclose(together[:1], alone, atol=1e-5 * float(alone.detach().abs().max()))
+    net.freeze(())
+    assert all(module.training for module in net.modules())
+
+
 def test_freezing_nothing_frees_everything() -> None:
     net = build_pose_net(SMALL).train()
     net.freeze(("res1", "res5"))

@@ -12,6 +12,7 @@ import fidip.files
 from fidip.errors import StorageError, TrainingError, WeightsError
 from fidip.networks.pose import build_pose_net
 from fidip.training.checkpoint import KEY, difference, read_facts, restore, write_checkpoint
+from fidip.training.loop import take_steps
 from fidip.training.stages import Learners, adapt
 from figures import TINY
 from learners import bits, changed, learners, turns
@@ -24,15 +25,32 @@ def test_a_restored_run_goes_on_to_the_bit(tmp_path, layout) -> None:
     straight, stopped, resumed = (learners(card=replace(TINY, width=8)) for _ in range(3))
     for each in (straight, stopped, resumed):
         each.pose_net.to(memory_format=layout)
-    list(adapt(straight, turns(4)))
-    list(adapt(stopped, turns(2)))
+    list(take_steps(adapt, straight, turns(4)))
+    list(take_steps(adapt, stopped, turns(2)))
     write_checkpoint(tmp_path / "checkpoint", stopped, FACTS)
-    list(adapt(resumed, turns(1, weight=5.0)))  # leaves other weights and other moments behind
+    list(take_steps(adapt, resumed, turns(1, weight=5.0)))  # leaves other weights and other moments behind
     restore(tmp_path / "checkpoint", resumed)
     assert changed(resumed.pose_net, bits(stopped.pose_net)) == set()
-    list(adapt(resumed, [*turns(4)][2:]))
+    list(take_steps(adapt, resumed, [*turns(4)][2:]))
     assert changed(resumed.pose_net, bits(straight.pose_net)) == set()
     assert changed(resumed.classifier, bits(straight.classifier)) == set()
+
+
+def test_adam_in_one_kernel_goes_on_to_the_bit(tmp_path) -> None:
+    """As on a GPU, where its count of steps is a tensor of the device too."""
+
+    def fused():
+        ours = learners(card=replace(TINY, width=8))
+        ours.pose_net.to(memory_format=torch.channels_last)
+        return replace(ours, pose_optimizer=torch.optim.Adam(ours.pose_net.parameters(), fused=True))
+
+    straight, stopped, resumed = fused(), fused(), fused()
+    list(take_steps(adapt, straight, turns(4)))
+    list(take_steps(adapt, stopped, turns(2)))
+    write_checkpoint(tmp_path / "checkpoint", stopped, FACTS)
+    restore(tmp_path / "checkpoint", resumed)
+    list(take_steps(adapt, resumed, [*turns(4)][2:]))
+    assert changed(resumed.pose_net, bits(straight.pose_net)) == set()
 
 
 def test_torchs_generator_is_restored(tmp_path) -> None:
@@ -56,7 +74,7 @@ def test_facts_come_back_exactly_and_the_bytes_are_the_same(tmp_path) -> None:
 
 def test_supervised_runs_have_checkpoints_too(tmp_path) -> None:
     ours = learners(classifier=False)
-    list(adapt(ours, turns(1)))
+    list(take_steps(adapt, ours, turns(1)))
     write_checkpoint(tmp_path / "checkpoint", ours, FACTS)
     fresh = learners(classifier=False)
     restore(tmp_path / "checkpoint", fresh)
@@ -68,7 +86,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, call) -> N
     ours = learners()
     write_checkpoint(tmp_path / "checkpoint", ours, FACTS)
     before = (tmp_path / "checkpoint").read_bytes()
-    list(adapt(ours, turns(1)))
+    list(take_steps(adapt, ours, turns(1)))
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

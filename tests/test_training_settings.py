@@ -105,7 +105,8 @@ def test_settings_add_up_and_none_twice() -> None:
 
 def test_another_number_is_no_published_row_another_seed_is() -> None:
     assert with_settings(FIDIP, ["epochs=3"]).published is None
-    assert with_settings(FIDIP, ["seed=3", "save_every=10"]) == replace(FIDIP, seed=3, save_every=10)
+    beside = with_settings(FIDIP, ["seed=3", "save_every=10", "not_finite=skip"])
+    assert beside == replace(FIDIP, seed=3, save_every=10, not_finite="skip")
     assert with_settings(FIDIP, []) == FIDIP
 
 

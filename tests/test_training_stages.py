@@ -8,15 +8,25 @@ from torch import nn
 
 from fidip.errors import TrainingError
 from fidip.networks.domain import batch_statistics_unrecorded
+from fidip.training.loop import take_steps
 from fidip.training.losses import domain_loss, heatmap_loss
-from fidip.training.stages import Turn, adapt, adapt_by_epoch, learn_domain, learn_pose, pretrain_classifier, step
+from fidip.training.stages import (
+    Turn,
+    adapt,
+    adapt_by_epoch,
+    laid_out_like,
+    learn_domain,
+    learn_pose,
+    pretrain_classifier,
+    step,
+)
 from learners import RATE, WEIGHT, batch, bits, changed, learners, parameters_of, turns
 
 
 def test_the_pre_stage_leaves_the_pose_network_bit_identical() -> None:
     ours = learners()
     pose, judge = bits(ours.pose_net), bits(ours.classifier)
-    records = list(pretrain_classifier(ours, turns(3)))
+    records = list(take_steps(pretrain_classifier, ours, turns(3)))
     assert changed(ours.pose_net, pose) == set()
     assert parameters_of(ours.classifier) <= changed(ours.classifier, judge)
     assert all(parameter.grad is None for parameter in ours.pose_net.parameters())
@@ -59,7 +69,7 @@ def test_by_epoch_each_stage_leaves_the_other_network_bit_identical(frozen) -> N
     ours = learners(frozen=frozen)
     pose, judge, start = bits(ours.pose_net), bits(ours.classifier), bits(ours.pose_net)
     records = []
-    for n, record in enumerate(adapt_by_epoch(ours, two_passes(3))):
+    for n, record in enumerate(take_steps(adapt_by_epoch, ours, two_passes(3))):
         records.append(record)
         if n < 3:
             assert changed(ours.pose_net, pose) == set()
@@ -83,22 +93,22 @@ def test_by_epoch_each_stage_leaves_the_other_network_bit_identical(frozen) -> N
 def test_by_epoch_stage_one_sees_the_features_that_stage_two_makes() -> None:
     """With no step between them, both alternations show the classifier the same first batch."""
     ours, theirs = learners(), learners()
-    (first, *_), (record, *_) = adapt_by_epoch(ours, two_passes(1)), adapt(theirs, turns(1))
+    (first, *_), (record, *_) = take_steps(adapt_by_epoch, ours, two_passes(1)), take_steps(adapt, theirs, turns(1))
     assert (first.domain_loss, first.domain_accuracy) == (record.domain_loss, record.domain_accuracy)
     assert changed(ours.classifier, bits(theirs.classifier)) == set()
 
 
 def test_by_epoch_weight_zero_is_supervised_training_to_the_bit() -> None:
     control, plain = learners(), learners(classifier=False)
-    list(adapt_by_epoch(control, two_passes(3, weight=0.0)))
-    list(adapt(plain, turns(3, weight=0.0)))
+    list(take_steps(adapt_by_epoch, control, two_passes(3, weight=0.0)))
+    list(take_steps(adapt, plain, turns(3, weight=0.0)))
     assert changed(control.pose_net, bits(plain.pose_net)) == set()
 
 
 def test_by_epoch_is_the_two_optimisations_one_after_the_other() -> None:
     """Against both problems written down, differentiated by autograd in double precision."""
     ours, theirs = learners(torch.float64), learners(torch.float64)
-    list(adapt_by_epoch(ours, two_passes(3, 3.0, torch.float64)))
+    list(take_steps(adapt_by_epoch, ours, two_passes(3, 3.0, torch.float64)))
     net, judge = theirs.pose_net.train(), theirs.classifier.train()
     for turn in turns(3, 3.0, torch.float64):
         with batch_statistics_unrecorded(net):
@@ -122,7 +132,7 @@ def test_by_epoch_is_the_two_optimisations_one_after_the_other() -> None:
 def test_gradient_reversal_equals_subtraction(weight) -> None:
     """The stages against L_pose − λ L_domain, differentiated as it is written, in double precision."""
     ours, theirs = learners(torch.float64), learners(torch.float64)
-    list(adapt(ours, turns(4, weight, torch.float64)))
+    list(take_steps(adapt, ours, turns(4, weight, torch.float64)))
     for turn in turns(4, weight, torch.float64):
         theirs.pose_net.train()
         output = theirs.pose_net(turn.batch.images)
@@ -144,8 +154,8 @@ def test_gradient_reversal_equals_subtraction(weight) -> None:
 
 def test_weight_zero_is_supervised_training_to_the_bit() -> None:
     control, plain = learners(), learners(classifier=False)
-    records = list(adapt(control, turns(3, weight=0.0)))
-    list(adapt(plain, turns(3, weight=0.0)))
+    records = list(take_steps(adapt, control, turns(3, weight=0.0)))
+    list(take_steps(adapt, plain, turns(3, weight=0.0)))
     assert changed(control.pose_net, bits(plain.pose_net)) == set()
     assert records[0].gradient_ratio == 0
     assert records[0].domain_loss is not None
@@ -154,7 +164,7 @@ def test_weight_zero_is_supervised_training_to_the_bit() -> None:
 def test_frozen_stages_do_not_change() -> None:
     ours = learners(frozen=("res1", "res2", "res3"))
     before = bits(ours.pose_net)
-    list(adapt(ours, turns(3)))
+    list(take_steps(adapt, ours, turns(3)))
     frozen = [m for stage in ("res1", "res2", "res3") for m in ours.pose_net.backbone.stages[stage]]
     still = {name for name in before if name.startswith(tuple(f"backbone.{module}." for module in frozen))}
     assert len(still) > 20
@@ -164,7 +174,7 @@ def test_frozen_stages_do_not_change() -> None:
 def test_frozen_stages_may_drift_as_in_the_published_code() -> None:
     ours = learners(frozen=("res1",), drifting=True)
     before = bits(ours.pose_net)
-    list(adapt(ours, turns(2)))
+    list(take_steps(adapt, ours, turns(2)))
     first = {
         name
         for name in before
@@ -176,8 +186,8 @@ def test_frozen_stages_may_drift_as_in_the_published_code() -> None:
 
 def test_the_ratio_of_gradients_is_that_of_the_two_terms_and_disturbs_nothing() -> None:
     watched, unwatched = learners(), learners()
-    (record, *others) = list(adapt(watched, turns(3)))
-    list(adapt(unwatched, turns(3, start=1)))  # the ratio is taken at step 0 only
+    (record, *others) = list(take_steps(adapt, watched, turns(3)))
+    list(take_steps(adapt, unwatched, turns(3, start=1)))  # the ratio is taken at step 0 only
     assert changed(watched.pose_net, bits(unwatched.pose_net)) == set()
     assert changed(watched.classifier, bits(unwatched.classifier)) == set()
     assert [other.gradient_ratio for other in others] == [None, None]
@@ -198,13 +208,13 @@ def test_there_is_one_forward_pass_a_batch() -> None:
     ours = learners()
     passes = []
     ours.pose_net.register_forward_hook(lambda *_: passes.append(1))
-    list(adapt(ours, turns(3)))
+    list(take_steps(adapt, ours, turns(3)))
     assert len(passes) == 3
 
 
 def test_records_say_what_the_losses_were() -> None:
     ours, copied = learners(), learners()
-    (record,) = adapt(ours, turns(1))
+    (record,) = take_steps(adapt, ours, turns(1))
     turn = turns(1)[0]
     output = copied.pose_net.train()(turn.batch.images)
     expected = heatmap_loss(output.heatmaps, turn.batch.heatmaps, turn.batch.weights)
@@ -224,7 +234,10 @@ def test_a_step_differentiates_its_own_parameters_only() -> None:
     assert own.grad is None
 
 
-@pytest.mark.parametrize("field", ["images", "heatmaps", "synthetic"])
+WHAT = {"images": "images are not finite", "heatmaps": "pose loss is (nan|inf)", "synthetic": "domain loss is nan"}
+
+
+@pytest.mark.parametrize("field", WHAT)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(field, value) -> None:
     if field == "synthetic" and value == float("inf"):
@@ -234,11 +247,11 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(field, value) -> No
     tensor = getattr(bad.batch, field).clone()
     tensor.view(-1)[0] = value
     bad = replace(bad, batch=replace(bad.batch, **{field: tensor, "weights": torch.ones(4, 17)}), epoch=4)
-    steps = adapt(ours, [good, bad])
+    steps = take_steps(adapt, ours, [good, bad])
     next(steps)
     weights = {n: p.detach().clone() for n, p in ours.pose_net.named_parameters()}
     with pytest.raises(
-        TrainingError, match=r"loss is (nan|inf) in stage adapt, epoch 5, step 2, on 0\.png, 1\.png"
+        TrainingError, match=rf"{WHAT[field]} in stage adapt, epoch 5, step 2, on 0\.png; the last checkpoint is intact"
     ) as error:
         next(steps)
     assert "\n" not in str(error.value)
@@ -249,4 +262,15 @@ def test_many_files_are_counted_not_listed() -> None:
     many = batch(size=30)
     bad = replace(many, images=many.images * float("nan"))
     with pytest.raises(TrainingError, match=r"7\.png and 22 more"):
-        list(pretrain_classifier(learners(), [Turn("pretrain", 0, 0, bad, RATE, 0.0)]))
+        list(take_steps(pretrain_classifier, learners(), [Turn("pretrain", 0, 0, bad, RATE, 0.0)]))
+
+
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (8, 4, 1, 1), (8, 1, 1, 1)])
+def test_a_gradient_takes_the_layout_of_its_parameter(shape) -> None:
+    """Of a 1x1 convolution both layouts count as contiguous, and their strides still differ."""
+    parameter = nn.Parameter(torch.randn(shape).to(memory_format=torch.channels_last))
+    gradient = torch.randn(shape)
+    moved = laid_out_like(parameter, gradient)
+    assert torch.equal(moved, gradient)
+    assert moved.stride() == parameter.stride()
+    assert laid_out_like(parameter, moved) is moved

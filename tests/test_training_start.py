@@ -12,6 +12,7 @@ from fidip.networks.card import NetworkCard
 from fidip.networks.domain import DomainClassifier, FlatDomainClassifier
 from fidip.networks.pose import build_pose_net
 from fidip.networks.weights import load_pose_net, save_pose_net
+from fidip.training.loop import take_steps
 from fidip.training.stages import Turn, adapt
 from fidip.training.start import start_learners, start_network
 from figures import RECIPE, SUPERVISED, TINY
@@ -113,7 +114,7 @@ def test_every_kind_of_network_goes_through_both_stages(card, classifier) -> Non
     images, heatmaps = (torch.rand(4, n, s, s, generator=generator) for n, s in ((3, 64), (17, 16)))
     one = Batch(images, heatmaps, torch.ones(4, 17), torch.tensor([0.0, 1, 0, 1]), tuple("abcd"))
     before = weights_of(learners.pose_net), weights_of(learners.classifier)
-    (step,) = adapt(learners, [Turn("adapt", 0, 0, one, 1e-3, 0.02)])
+    (step,) = take_steps(adapt, learners, [Turn("adapt", 0, 0, one, 1e-3, 0.02)])
     assert isfinite(step.pose_loss)
     assert isfinite(step.domain_loss)
     assert not torch.equal(weights_of(learners.pose_net), before[0])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import warnings
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +26,31 @@ MethodName = Literal["fine-tune", "fidip", "dann", "mmd", "regda", "mean-teacher
 """Those of ``fidip.training.adaptation``, said again so that help loads no torch."""
 
 
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of several processes the first one speaks; of a failure that the first one shares, the others stay silent.
+
+    ``torchrun`` ends all processes when one has failed, so whoever waits a little is heard only if it failed alone.
+    """
+    from fidip.errors import DataWarning, FidipError
+    from fidip.training.computing import process_number
+
+    with warnings.catch_warnings():
+        if process_number() > 0:
+            warnings.simplefilter("ignore", DataWarning)
+        try:
+            yield
+        except FidipError:
+            if process_number() > 0:
+                time.sleep(PAUSE)
+            raise
+
+
+PAUSE = 3
+"""Seconds; ``torchrun`` looks ten times a second whether a process has failed."""
+
+
+@_one_voice()
 def train(
     recipe: tyro.conf.Positional[str],
     *,
@@ -40,6 +68,9 @@ def train(
     init: Annotated[str | None, tyro.conf.arg(metavar="WEIGHTS")] = None,
     images: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     device: Literal["cpu", "cuda", "mps"] = "cpu",
+    precision: Literal["32", "bf16"] = "32",
+    accumulate: int = 1,
+    compile: bool = False,
     seed: int | None = None,
     epochs: int | None = None,
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE")] = (),
@@ -68,6 +99,9 @@ def train(
         init: Weights to start from: a file, or the name of an embedded network.
         images: Folder of the images, if they do not lie beside their annotation file.
         device: Where to compute.
+        precision: Of the pose network's arithmetic; bf16 is for recent GPUs.
+        accumulate: Parts in which a batch goes through the pose network, for devices with little memory.
+        compile: Compile the pose network first, which takes minutes and makes steps on a GPU faster.
         seed: Seed, instead of the recipe's.
         epochs: Number of epochs, instead of the recipe's.
         set: Another value for a number of the recipe, such as pretrain.epochs=2; may be repeated.
@@ -77,6 +111,7 @@ def train(
     from fidip.errors import RecipeError
     from fidip.recipes import find_recipe
     from fidip.training import run
+    from fidip.training.computing import Computing, process_number
     from fidip.training.inputs import Inputs, LabelledSet
     from fidip.training.settings import with_settings
 
@@ -104,15 +139,17 @@ def train(
     )
     if retain_images is not None and retain is None:
         raise RecipeError("--retain-images without --retain: name the annotation file too")
+    computing = Computing(precision, accumulate, compile)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        result = run.train(chosen, inputs, out, device, resume, _Watcher(progress))
-    if result.ended:
-        print(result.ended)
-    print(f"{result.weights}: {_line(result.best)}")
-    if result.retained is not None:
-        print(_retention(result.retained))
+        result = run.train(chosen, inputs, out, device, resume, _Watcher(progress), computing)
+    if process_number() == 0:
+        if result.ended:
+            print(result.ended)
+        print(f"{result.weights}: {_line(result.best)}")
+        if result.retained is not None:
+            print(_retention(result.retained))
 
 
 def _require_a_weight(recipe: Recipe, method: str) -> None:
@@ -157,7 +194,8 @@ class _Watcher:
             self.progress.update(self.task, description="retention", completed=event.done, total=event.total)
         else:
             loss = event.pose_loss if event.pose_loss is not None else event.domain_loss
-            self.progress.update(self.task, description=f"{event.stage} {event.epoch + 1}, loss {loss:.5f}", advance=1)
+            told = "skipped" if loss is None else f"loss {loss:.5f}"
+            self.progress.update(self.task, description=f"{event.stage} {event.epoch + 1}, {told}", advance=1)
 
 
 def _schedule(plan: Plan) -> str:
@@ -171,6 +209,11 @@ def _schedule(plan: Plan) -> str:
         lines += [f"  published: AP {published.ap:.1f} with {images} ({published.place})"]
     (width, height), (columns, rows) = plan.input_size, plan.heatmap_size
     lines += [f"  {plan.network}, images {height}x{width}, heatmaps {rows}x{columns}"]
+    computing = [f"arithmetic in {plan.computing.precision}" * (plan.computing.precision != "32")]
+    computing += [f"batches in {plan.computing.accumulate} parts" * (plan.computing.accumulate > 1)]
+    computing += [f"{plan.processes} processes" * (plan.processes > 1)]
+    computing += ["compiled" * plan.computing.compile]
+    lines += [f"  the pose network: {told}" for told in [", ".join(filter(None, computing))] if told]
     frozen = f"; {', '.join(recipe.frozen)} frozen" if recipe.frozen else ""
     drift = ", but for their batch statistics" * recipe.frozen_batchnorm_drifts
     lines += [f"  {plan.learning:,} of {plan.parameters:,} parameters learn{frozen}{drift}"]
@@ -186,7 +229,8 @@ def _schedule(plan: Plan) -> str:
     samples = sum(stage.sample_bytes for stage in plan.stages)
     sizes = {"networks, gradients, Adam": plan.learner_bytes, "one batch": plan.batch_bytes, "images": samples}
     memory = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in sizes.items())
-    lines += [f"  memory: {memory}; the layers' results come on top and grow with the batch"]
+    peak, kept = plan.step_bytes / 2**30, plan.activation_bytes / 2**30
+    lines += [f"  memory: {memory}; a step takes at most {peak:.1f} GiB, images apart, layers' results {kept:.1f}"]
     for file, reasons in plan.skipped.items():
         left_out = ", ".join(f"{count} with {reason}" for reason, count in reasons.items())
         lines.append(f"  left out of {file}: {left_out}")
@@ -225,6 +269,8 @@ def _line(line: dict[str, Any]) -> str:
     for name, shown in SHOWN.items():
         if line[name] is not None:
             parts.append(f"{shown} {line[name]:.3g}")
+    if line["skipped"]:
+        parts.append(f"{line['skipped']} of {line['steps']} steps skipped")
     if line["validation"] is not None:
         parts.append(f"AP {100 * line['validation']['AP']:.1f} (area {line['validation']['area']})")
     return ", ".join(parts)

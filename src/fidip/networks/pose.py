@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fidip.errors import RecipeError
 from fidip.geometry import Size
@@ -51,6 +52,7 @@ class PoseNet(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(card.std).reshape(1, 3, 1, 1), persistent=False)
         self._frozen: tuple[str, ...] = ()
         self._in_eval: tuple[str, ...] = ()
+        self._keeps_statistics = False
 
     @property
     def feature_size(self) -> Size:
@@ -68,6 +70,11 @@ class PoseNet(nn.Module):
         Raises:
             ValueError: the images have another shape or type.
         """
+        features = self.features_of(images)
+        return PoseOutput(self.head(features), features)
+
+    def features_of(self, images: Tensor) -> Tensor:  # (B, 3, H, W) -> (B, C, H/s, W/s)
+        """The features alone, what ``head`` makes heatmaps of. Raises ``ValueError`` as ``forward`` does."""
         multiple = self.backbone.multiple
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
             found = tuple(images.shape)
@@ -76,8 +83,8 @@ class PoseNet(nn.Module):
             raise ValueError(f"images: expected float in [0, 1], found {images.dtype}; divide uint8 by 255")
         if self.card.colour_order == "BGR":
             images = images.flip(1)
-        features = self.backbone((images - self.pixel_mean) / self.pixel_std)
-        return PoseOutput(self.head(features), features)
+        features: Tensor = self.backbone((images - self.pixel_mean) / self.pixel_std)
+        return features
 
     def train(self, mode: bool = True) -> PoseNet:
         """Training or evaluation mode for all that is not frozen; frozen stages stay in evaluation mode."""
@@ -85,14 +92,18 @@ class PoseNet(nn.Module):
         for stage in self._in_eval:
             for module in self.backbone.stage_modules(stage):
                 module.eval()
+        for module in self.modules() if self._keeps_statistics else ():
+            if isinstance(module, _BatchNorm):
+                module.eval()
         return self
 
-    def freeze(self, stages: tuple[str, ...], drifting_statistics: bool = False) -> None:
+    def freeze(self, stages: tuple[str, ...], drifting_statistics: bool = False, keep_statistics: bool = False) -> None:
         """Hold exactly these stages still and let all others learn; ``()`` frees everything.
 
         A frozen stage takes no gradient and stays in evaluation mode, so that its batch-norm statistics are used and
         kept. ``drifting_statistics=True`` only stops the gradient, as the published FiDIP code does: in training mode
-        frozen layers then use each batch's statistics and go on recording them.
+        frozen layers then use each batch's statistics and go on recording them. ``keep_statistics=True`` has all batch
+        norm, frozen or not, use the statistics that it has and keep them; its scales and shifts may learn.
 
         Raises:
             RecipeError: there is no stage of that name; nothing changes.
@@ -102,6 +113,7 @@ class PoseNet(nn.Module):
         for parameter in frozen:
             parameter.requires_grad_(False)
         self._frozen, self._in_eval = tuple(stages), () if drifting_statistics else tuple(stages)
+        self._keeps_statistics = keep_statistics
         self.train(self.training)
 
 

@@ -1,4 +1,4 @@
-"""The menu of adaptation: one function a method, each from learners and batches to records, on the same budget.
+"""The menu of adaptation: one function a method, each one step of learning, on the same budget.
 
 Every method has one pass of the pose network a batch and one step down
 
@@ -10,11 +10,10 @@ supervised training on the same batches would, to the bit: that is its control.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from time import perf_counter
 from typing import Literal
 
 from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
+from fidip.training.finite import checked
 from fidip.training.losses import (
     discrepancy,
     domain_accuracy,
@@ -23,17 +22,15 @@ from fidip.training.losses import (
     heatmap_divergence,
     heatmap_loss,
 )
-from fidip.training.stages import Learners, StepRecord, Turn, adapt, checked, record_of, step, step_together, weigh
+from fidip.training.stages import Found, Learn, Learners, Turn, adapt, see, step, step_together, weigh
 
 Method = Literal["fine-tune", "fidip", "dann", "mmd", "regda", "mean-teacher", "adabn"]
 
 MARGIN = 4.0
 """Weight of the adversary's agreement on synthetic people (Jiang et al. 2021)."""
 
-Learn = Callable[[Learners, Iterable[Turn]], Iterator[StepRecord]]
 
-
-def dann(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def dann(learners: Learners, turn: Turn) -> Found:
     """Domain-adversarial training (Ganin and Lempitsky 2015): classifier and pose network learn in one step.
 
     One pass through the classifier serves both: it goes down L_domain, and the gradient that it hands to the features
@@ -41,54 +38,43 @@ def dann(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
     """
     assert learners.classifier is not None
     assert learners.domain_optimizer is not None
-    started = perf_counter()
-    for turn in infants:
-        batch = turn.batch
-        learners.pose_net.train()
-        heatmaps, features = learners.pose_net(batch.images)
-        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-        posed = checked(pose, "the pose loss", turn)
-        logits = learners.classifier.train()(reverse_gradient(features, 1.0))
-        confusion = domain_loss(logits, batch.synthetic)
-        told = checked(confusion, "the domain loss", turn)
-        weight, ratio = weigh(learners, turn, pose, confusion, features)
-        losses = ((learners.pose_optimizer, pose + weight * confusion), (learners.domain_optimizer, confusion))
-        step_together(losses, turn.learning_rate)
-        accuracy = float(domain_accuracy(logits, batch.synthetic))
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
-            domain_weight=weight,
-        )  # fmt: skip
-        started = perf_counter()
+    batch = turn.batch
+    learners.pose_net.train()
+    heatmaps, features = see(learners, turn)
+    pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+    posed = checked(pose, "the pose loss")
+    logits = learners.classifier.train()(reverse_gradient(features, 1.0))
+    confusion = domain_loss(logits, batch.synthetic)
+    told = checked(confusion, "the domain loss")
+    weight, ratio = weigh(learners, turn, pose, confusion, features)
+    losses = ((learners.pose_optimizer, pose + weight * confusion), (learners.domain_optimizer, confusion))
+    step_together(losses, turn.learning_rate)
+    accuracy = float(domain_accuracy(logits, batch.synthetic))
+    return Found(
+        pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio, domain_weight=weight
+    )
 
 
-def mmd(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def mmd(learners: Learners, turn: Turn) -> Found:
     """The real and the synthetic features of a batch are drawn together by their maximum mean discrepancy.
 
     After Long et al. (2015), on the averages of the features over the image, which the pooled classifier looks at too.
     There is no second network and no game. ``domain_loss`` in the records is the discrepancy.
     """
-    started = perf_counter()
-    for turn in infants:
-        batch = turn.batch
-        learners.pose_net.train()
-        heatmaps, features = learners.pose_net(batch.images)
-        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-        posed = checked(pose, "the pose loss", turn)
-        pooled, synthetic = features.mean(dim=(2, 3)), batch.synthetic > 0.5
-        apart = discrepancy(pooled[~synthetic], pooled[synthetic])
-        told = checked(apart, "the discrepancy", turn)
-        weight, ratio = weigh(learners, turn, pose, apart, features)
-        step(learners.pose_optimizer, pose + weight * apart, turn.learning_rate)
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight
-        )
-        started = perf_counter()
+    batch = turn.batch
+    learners.pose_net.train()
+    heatmaps, features = see(learners, turn)
+    pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+    posed = checked(pose, "the pose loss")
+    pooled, synthetic = features.mean(dim=(2, 3)), batch.synthetic > 0.5
+    apart = discrepancy(pooled[~synthetic], pooled[synthetic])
+    told = checked(apart, "the discrepancy")
+    weight, ratio = weigh(learners, turn, pose, apart, features)
+    step(learners.pose_optimizer, pose + weight * apart, turn.learning_rate)
+    return Found(pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight)
 
 
-def mean_teacher(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def mean_teacher(learners: Learners, turn: Turn) -> Found:
     """People without labels are learnt from a teacher, who is the running mean of the network and sees them plainly.
 
     The network sees them varied, and is to say of the varied picture what the teacher said of the plain one (Tarvainen
@@ -96,31 +82,24 @@ def mean_teacher(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRe
     prior of limbs admits; ``domain_loss`` in the records is that loss, ``believed`` the share of keypoints in it.
     """
     assert learners.teacher is not None
-    started = perf_counter()
-    for turn in infants:
-        batch, view = turn.batch, turn.view
-        learners.pose_net.train()
-        heatmaps, features = learners.pose_net(batch.images)
-        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-        posed, believed = checked(pose, "the pose loss", turn), None
-        consistency = 0 * heatmaps.sum()
-        if view is not None:
-            targets, weights = learners.teacher.pseudo_labels(view)
-            consistency = heatmap_loss(heatmaps[view.rows], targets, weights)
-            believed = float(weights.mean())
-        taught = checked(consistency, "the consistency loss", turn)
-        weight, ratio = weigh(learners, turn, pose, consistency, features)
-        step(learners.pose_optimizer, pose + weight * consistency, turn.learning_rate)
-        learners.teacher.follow(learners.pose_net)
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=taught, gradient_ratio=ratio, domain_weight=weight,
-            believed=believed,
-        )  # fmt: skip
-        started = perf_counter()
+    batch, view = turn.batch, turn.view
+    learners.pose_net.train()
+    heatmaps, features = see(learners, turn)
+    pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+    posed, believed = checked(pose, "the pose loss"), None
+    consistency = 0 * heatmaps.sum()
+    if view is not None:
+        targets, weights = learners.teacher.pseudo_labels(view)
+        consistency = heatmap_loss(heatmaps[view.rows], targets, weights)
+        believed = float(weights.mean())
+    taught = checked(consistency, "the consistency loss")
+    weight, ratio = weigh(learners, turn, pose, consistency, features)
+    step(learners.pose_optimizer, pose + weight * consistency, turn.learning_rate)
+    learners.teacher.follow(learners.pose_net)
+    return Found(pose_loss=posed, domain_loss=taught, gradient_ratio=ratio, domain_weight=weight, believed=believed)
 
 
-def regda(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def regda(learners: Learners, turn: Turn) -> Found:
     """Regressive domain adaptation (Jiang et al. 2021): the adversary is a second head, not a classifier.
 
     It agrees with the head on synthetic people, and on real ones puts each keypoint where the head sees the others;
@@ -132,33 +111,27 @@ def regda(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
     """
     assert learners.classifier is not None
     assert learners.domain_optimizer is not None
-    started = perf_counter()
-    for turn in infants:
-        batch = turn.batch
-        learners.pose_net.train()
-        heatmaps, features = learners.pose_net(batch.images)
-        truth, false = ground_truth_and_false(heatmaps, learners.pose_net.card.heatmap_sigma)
-        synthetic = batch.synthetic > 0.5
-        # The adversary learns; the pose network stands still.
-        opposed = learners.classifier.train()(features.detach())
-        agreeing = heatmap_divergence(opposed[synthetic], truth[synthetic])
-        apart = MARGIN * agreeing + heatmap_divergence(opposed[~synthetic], false[~synthetic])
-        told = checked(apart, "the adversary's loss", turn)
-        step(learners.domain_optimizer, apart, turn.learning_rate)
-        # The pose network learns keypoints, and features on which the adversary agrees; the adversary stands still.
-        pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
-        posed = checked(pose, "the pose loss", turn)
-        with batch_statistics_unrecorded(learners.classifier):
-            opposed = learners.classifier.train()(features)
-        disparity = heatmap_divergence(opposed[~synthetic], truth[~synthetic])
-        checked(disparity, "the disparity", turn)
-        weight, ratio = weigh(learners, turn, pose, disparity, features)
-        step(learners.pose_optimizer, pose + weight * disparity, turn.learning_rate)
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight
-        )
-        started = perf_counter()
+    batch = turn.batch
+    learners.pose_net.train()
+    heatmaps, features = see(learners, turn)
+    truth, false = ground_truth_and_false(heatmaps, learners.pose_net.card.heatmap_sigma)
+    synthetic = batch.synthetic > 0.5
+    # The adversary learns; the pose network stands still.
+    opposed = learners.classifier.train()(features.detach())
+    agreeing = heatmap_divergence(opposed[synthetic], truth[synthetic])
+    apart = MARGIN * agreeing + heatmap_divergence(opposed[~synthetic], false[~synthetic])
+    told = checked(apart, "the adversary's loss")
+    step(learners.domain_optimizer, apart, turn.learning_rate)
+    # The pose network learns keypoints, and features on which the adversary agrees; the adversary stands still.
+    pose = heatmap_loss(heatmaps, batch.heatmaps, batch.weights)
+    posed = checked(pose, "the pose loss")
+    with batch_statistics_unrecorded(learners.classifier):
+        opposed = learners.classifier.train()(features)
+    disparity = heatmap_divergence(opposed[~synthetic], truth[~synthetic])
+    checked(disparity, "the disparity")
+    weight, ratio = weigh(learners, turn, pose, disparity, features)
+    step(learners.pose_optimizer, pose + weight * disparity, turn.learning_rate)
+    return Found(pose_loss=posed, domain_loss=told, gradient_ratio=ratio, domain_weight=weight)
 
 
 METHODS: dict[Method, Learn] = {

@@ -34,11 +34,20 @@ def write_checkpoint(path: Path, learners: Learners, facts: Mapping[str, Any]) -
         StorageError: it cannot be written; the file stays as it was.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(learners).items()}
+    _refuse_broken(path, state)
+    write_bytes(path, safetensors.torch.save(state, {KEY: json.dumps(facts, allow_nan=False)}))
+
+
+def refuse_broken(path: Path, learners: Learners) -> None:
+    """Raise ``TrainingError`` if anything that a checkpoint would hold is not finite: such a network is not judged."""
+    _refuse_broken(path, _state(learners))
+
+
+def _refuse_broken(path: Path, state: Mapping[str, Tensor]) -> None:
     broken = [n for n, t in state.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if broken:
         remedy = "the last checkpoint is intact: start again with a lower learning rate"
         raise TrainingError(f"{path}: not written, since {broken[0]} is not finite after the last step; {remedy}")
-    write_bytes(path, safetensors.torch.save(state, {KEY: json.dumps(facts, allow_nan=False)}))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -90,6 +99,15 @@ def difference(old: Any, new: Any, where: str = "") -> str | None:
                 return found
         return None
     return None if old == new else f"{where} was {old!r:.60}, is {new!r:.60}"
+
+
+def beside_the_pose_network(learners: Learners) -> list[Tensor]:
+    """What every process of several computes for itself: classifier, its optimiser's moments, the mean of a share."""
+    modules = [module for module in (learners.classifier, learners.balance) if module is not None]
+    tensors = [tensor for module in modules for tensor in module.state_dict().values()]
+    moments = {} if learners.domain_optimizer is None else learners.domain_optimizer.state
+    tensors += [tensor for state in moments.values() for tensor in state.values()]
+    return [tensor for tensor in tensors if tensor.is_floating_point()]
 
 
 def _state(learners: Learners) -> dict[str, Tensor]:

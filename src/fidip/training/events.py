@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fidip.geometry import Size
+from fidip.training.computing import Computing
 from fidip.training.recipe import Recipe
 from fidip.training.stages import StepRecord
 
@@ -60,7 +61,11 @@ class Plan:
     classifier_parameters: int
     learner_bytes: int  # both networks, their gradients and Adam's moments
     batch_bytes: int  # images and heatmaps of the largest batch
+    step_bytes: int  # at the worst moment of a step of one process, samples apart
+    activation_bytes: int  # of them, what layers keep for the way back
     device: str
+    computing: Computing
+    processes: int
     done_steps: int  # taken before the run was resumed
     total_steps: int
 

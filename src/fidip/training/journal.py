@@ -22,6 +22,8 @@ class Journal:
     seconds: float = 0.0
     gradient_ratio: float | None = None  # the mean of those that were taken
     ratios: int = 0  # how many
+    skipped: int = 0  # steps at which something was not finite
+    skipped_in_a_row: int = 0  # the last steps, in whichever epoch
     history: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None  # the line of the epoch whose weights are kept
@@ -42,6 +44,8 @@ class Journal:
                 self.sums[name] = self.sums.get(name, 0.0) + value
                 self.counts[name] = self.counts.get(name, 0) + 1
         self.seconds += record.seconds
+        self.skipped += record.skipped is not None
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if record.skipped is not None else 0
         if record.gradient_ratio is not None:
             self.ratios += 1
             before = self.gradient_ratio or 0.0
@@ -53,6 +57,7 @@ class Journal:
             "stage": record.stage,
             "epoch": record.epoch + 1,
             "steps": self.step,
+            "skipped": self.skipped,
             **{name: self.sums[name] / self.counts[name] if name in self.sums else None for name in MEANS},
             "gradient_ratio": self.gradient_ratio,
             "learning_rate": record.learning_rate,
@@ -61,7 +66,7 @@ class Journal:
         self.history.append(line)
         self.timings.append({"stage": record.stage, "epoch": record.epoch + 1, "seconds": round(self.seconds, 3)})
         self.epoch, self.step, self.sums, self.counts = record.epoch + 1, 0, {}, {}
-        self.seconds, self.gradient_ratio, self.ratios = 0.0, None, 0
+        self.seconds, self.gradient_ratio, self.ratios, self.skipped = 0.0, None, 0, 0
         return line
 
     def close_stage(self) -> None:

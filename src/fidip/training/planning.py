@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from fidip.data.sampling import epoch_batches, generator
 from fidip.skeleton import SKELETONS
+from fidip.training.computing import PLAIN, Computing
 from fidip.training.events import Plan, StagePlan
 from fidip.training.journal import Journal
+from fidip.training.memory import step_memory
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import PRETRAIN, Stage, groups
 from fidip.training.stages import Learners
@@ -22,6 +24,8 @@ def plan(
     stages: Sequence[Stage],
     journal: Journal,
     skipped: Mapping[str, dict[str, int]],
+    computing: Computing = PLAIN,
+    processes: int = 1,
 ) -> Plan:
     """The schedule of a run that stands where its journal says. ``skipped``: why people were left out, and how many."""
     net, classifier = learners.pose_net, learners.classifier
@@ -32,6 +36,16 @@ def plan(
     learning = sum(p.numel() for p in net.parameters() if p.requires_grad)
     judging = sum(p.numel() for p in classifier.parameters()) if classifier else 0
     (width, height), (columns, rows) = net.card.input_size, net.card.heatmap_size
+    memory = [
+        step_memory(
+            learners,
+            -(-stage.order.batch_size // processes),
+            pretrain=stage.name == PRETRAIN,
+            parts=computing.accumulate,
+            bf16=computing.precision == "bf16",
+        )
+        for stage in stages
+    ]
     values = 3 * width * height + len(SKELETONS[net.card.skeleton]) * columns * rows
     return Plan(
         recipe=recipe,
@@ -45,7 +59,11 @@ def plan(
         classifier_parameters=judging,
         learner_bytes=FLOAT * (parameters + judging + (1 + ADAM) * (learning + judging)),
         batch_bytes=FLOAT * values * max(stage.batch_size for stage in planned),
+        step_bytes=max(found.peak for found in memory),
+        activation_bytes=max(found.activations for found in memory),
         device=str(next(net.parameters()).device),
+        computing=computing,
+        processes=processes,
         done_steps=sum(lengths[: journal.stage]) + under_way,
         total_steps=sum(lengths),
     )

@@ -8,7 +8,16 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("fidip", "torch", "numpy", "opencv-python-headless", "pillow", "faster-coco-eval", "safetensors")
+PACKAGES = (
+    "fidip",
+    "torch",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "faster-coco-eval",
+    "safetensors",
+    "lightning-fabric",
+)
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from fidip.networks.domain import DOMAIN_CLASSIFIERS
 from fidip.networks.lora import LowRank
 from fidip.networks.published import PUBLISHED
 from fidip.training.adaptation import JUDGED, METHODS, WEIGHED, Method
+from fidip.training.finite import NotFinite
 from fidip.training.published import Published
 from fidip.training.teacher import MeanTeacher
 
@@ -77,9 +78,11 @@ class Recipe:
     frozen: tuple[str, ...] = ()
     lora: LowRank | None = None  # adapters and the head alone learn; for a ViT
     frozen_batchnorm_drifts: bool = False  # as in the published code: frozen layers go on recording statistics
+    keep_statistics: bool = False  # all batch norm of the pose network uses and keeps the statistics it starts with
 
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
+    not_finite: NotFinite = "stop"  # at a loss, gradient, feature or image that is not finite; or "skip" that step
     save_every: int = 200  # steps between checkpoints within an epoch; one is written after every epoch anyway
 
     published: Published | None = None  # the row of a table that it stands for, with all its numbers
@@ -112,6 +115,9 @@ class Recipe:
                 list(self.milestones) != sorted({m for m in self.milestones if 0 < m < self.epochs})
             ),
             "lora and frozen together: with adapters the whole backbone stands still": self.lora and self.frozen,
+            "frozen_batchnorm_drifts and keep_statistics together": (
+                self.frozen_batchnorm_drifts and self.keep_statistics
+            ),
             "frozen_batchnorm_drifts with nothing frozen": self.frozen_batchnorm_drifts and not self.frozen,
         }
         for problem, present in contradictions.items():
@@ -167,6 +173,7 @@ class Recipe:
             "lora": self.lora is None or (self.lora.rank >= 1 and isfinite(self.lora.alpha) and self.lora.alpha > 0),
             "sigma": self.sigma is None or (isfinite(self.sigma) and self.sigma > 0),
             "seed": self.seed >= 0,
+            "not_finite": self.not_finite in get_args(NotFinite),
             "save_every": self.save_every >= 1,
             "augmentation": _can_vary(self.augmentation),
         }
@@ -252,6 +259,7 @@ EXPECTED = {
     "lora": "a rank of at least 1 and a positive alpha, or None",
     "sigma": "a positive number of heatmap pixels, or None",
     "seed": "0 or more",
+    "not_finite": f"one of {', '.join(get_args(NotFinite))}",
     "save_every": "at least 1 step",
     "augmentation": "a scale from 0 to below 1, a rotation from 0 to 180 degrees, all others from 0 to 1",
 }

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import count
@@ -20,32 +19,36 @@ from typing import Any
 
 import torch
 
-from fidip.errors import DataWarning, StorageError, WeightsError
-from fidip.files import new_folder, output_folder, sha256_of, write_json, write_text
+from fidip.data.sampling import SMALLEST_BATCH
+from fidip.errors import RecipeError, TrainingError, WeightsError
+from fidip.files import sha256_of, write_json, write_text
 from fidip.networks.card import NetworkCard
-from fidip.networks.devices import find_device
 from fidip.networks.pose import PoseNet
 from fidip.networks.weights import save_pose_net, weights_sha256
-from fidip.training.checkpoint import difference, read_facts, restore, write_checkpoint
+from fidip.training.checkpoint import (
+    beside_the_pose_network,
+    refuse_broken,
+    restore,
+    write_checkpoint,
+)
+from fidip.training.computing import PLAIN, Computing, Group, prepare, want_of_memory_told
 from fidip.training.events import EpochEnd, Loading, Watch
+from fidip.training.finite import SKIPS_IN_A_ROW
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
 from fidip.training.journal import Journal
 from fidip.training.loading import load_data
+from fidip.training.loop import take_steps
 from fidip.training.outcome import outcome
+from fidip.training.parts import Pass
 from fidip.training.planning import plan
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
+from fidip.training.resuming import BEST, CHECKPOINT, HISTORY, SUMMARY, TIMINGS, resumed_journal, run_folder
 from fidip.training.retention import check_retained, retained, warn_of_memories
 from fidip.training.schedule import ADAPT, Stage, lay_out, turns
 from fidip.training.stages import Learners, StepRecord
 from fidip.training.start import start_learners, start_network
 from fidip.training.validation import ValidationCrops, validate
-
-CHECKPOINT = "checkpoint"
-BEST = "best.safetensors"
-SUMMARY = "best.json"
-HISTORY = "history.jsonl"
-TIMINGS = "timings.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class _Run:
 
     recipe: Recipe
     out: Path
-    device: torch.device
+    group: Group
     learners: Learners
     stages: tuple[Stage, ...]
     validation: ValidationCrops | None
@@ -80,57 +83,70 @@ def train(
     device: str = "cpu",
     resume: bool = False,
     watch: Watch = lambda _: None,
+    computing: Computing = PLAIN,
 ) -> RunResult:
     """Run a recipe on files and leave weights, history and checkpoint in the folder ``out``.
 
     ``resume`` goes on from the folder's checkpoint, or starts if there is none yet; on the CPU, with as many threads as
-    before, the result is the same to the bit. ``watch`` is told what happens.
+    before, the result is the same to the bit. ``watch`` is told what happens. ``computing`` is how it is computed.
 
     Raises:
-        RecipeError: the recipe contradicts itself or the inputs.
+        RecipeError: the recipe contradicts itself or the inputs, or cannot be computed in this way on this device.
         DataError, ImageError: the data cannot be used, or validation data shares anything with training data.
         WeightsError: the initial weights cannot be read, the checkpoint is of another run, or its weights are gone.
-        TrainingError: a loss or a weight is not finite; the last checkpoint stays.
+        TrainingError: something is not finite and the recipe does not skip it, too many steps in a row were skipped, or
+            a weight has overflowed, or memory does not suffice; the last checkpoint stays.
         StorageError: the folder is not empty or cannot be written to.
     """
     recipe.validate()
     check_inputs(recipe, inputs)
     if inputs.retain is not None:
         check_retained(inputs.retain)
-    place = find_device(device)
-    folder = _folder(Path(out), resume)
+    group = Group.start(computing, device)
+    _check_shares(recipe, group)
+    place, watch = group.device, watch if group.first else lambda _: None
+    folder = run_folder(Path(out), resume) if group.first else Path(out)
+    group.wait()
     tick = _counter(inputs.reads, watch)
-    identity: dict[str, Any] = {"recipe": recipe.to_json(), "init": _init(inputs), "data": fingerprints(inputs, tick)}
-    journal = _journal(folder / CHECKPOINT, identity, machine(place))
+    prints = fingerprints(inputs, tick)
+    settled = {"recipe": recipe.to_json(), "computing": computing.to_json(), "init": _init(inputs)}
+    identity = {**settled, "data": prints}
+    journal = resumed_journal(folder / CHECKPOINT, identity, _machine(group))
+    group.wait()  # all have read it before the first one writes another
     if journal.best is not None and not (folder / BEST).is_file():
         problem = "gone, though the checkpoint knows of it; put it back, or train anew in another --out"
         raise WeightsError(f"{folder / BEST}: {problem}")
     if journal.finished:
-        return _with_retained(_result(folder, journal), inputs, place, watch)
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        return _with_retained(_result(folder, journal), inputs, group, watch)
+    size = recipe.input_size or (recipe.network.input_size if recipe.network else None)
+    generators = torch.random.fork_rng(devices=[place] if place.type == "cuda" else [])
+    with generators, want_of_memory_told(computing, recipe.batch_size, size):
         torch.manual_seed(recipe.seed)
         net = start_network(recipe, inputs.init)
-        warn_of_memories(net.card, inputs, identity["data"])
+        warn_of_memories(net.card, inputs, prints)
         data = load_data(recipe, inputs, net.card, place, tick)
         stages = lay_out(recipe, data.infants, data.adults)
-        learners = start_learners(recipe, net, place, data.infants)
-        run = _Run(recipe, folder, place, learners, stages, data.validation, identity, watch)
+        started = start_learners(recipe, net, place, data.infants)
+        learners = replace(started, forward=Pass(group, computing.accumulate))
+        prepare(net, computing, group)
+        run = _Run(recipe, folder, group, learners, stages, data.validation, identity, watch)
         if journal.started:
             restore(folder / CHECKPOINT, run.learners)
-            _write_history(folder, journal)
-        watch(plan(recipe, run.learners, stages, journal, data.skipped))
+            _write_history(run, journal)
+        watch(plan(recipe, run.learners, stages, journal, data.skipped, computing, group.size))
         result = _go(run, journal)
-    return _with_retained(result, inputs, place, watch)
+    return _with_retained(result, inputs, group, watch)
 
 
 def _go(run: _Run, journal: Journal) -> RunResult:
     for stage in run.stages[journal.stage :]:
         start = (journal.epoch, journal.step)
-        feed = turns(stage, run.recipe, run.learners.pose_net.card, run.device, start)
-        records = stage.learn(run.learners, feed)
+        feed = turns(stage, run.recipe, run.learners.pose_net.card, run.group.device, start)
+        records = take_steps(stage.learn, run.learners, feed, run.recipe.not_finite)
         while not _at_chance(run.recipe, journal) and (record := next(records, None)) is not None:
             journal.add(record)
             run.watch(record)
+            _give_up(journal, record)
             if journal.step == stage.steps:
                 _close_epoch(run, stage, journal, record)
             elif journal.step % run.recipe.save_every == 0:
@@ -144,6 +160,13 @@ def _go(run: _Run, journal: Journal) -> RunResult:
     journal.finished = True
     _save(run, journal)
     return _result(run.out, journal)
+
+
+def _give_up(journal: Journal, record: StepRecord) -> None:
+    if journal.skipped_in_a_row == SKIPS_IN_A_ROW:
+        place = f"stage {record.stage}, epoch {record.epoch + 1}, step {record.step + 1}"
+        problem = f"{SKIPS_IN_A_ROW} steps in a row were skipped up to {place}, where {record.skipped}"
+        raise TrainingError(f"{problem}; the last checkpoint is intact: start again with a lower learning rate")
 
 
 def _at_chance(recipe: Recipe, journal: Journal) -> str | None:
@@ -160,9 +183,11 @@ def _at_chance(recipe: Recipe, journal: Journal) -> str | None:
 
 def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) -> None:
     """Validate, keep the weights if they are the best, write the history and a checkpoint."""
+    refuse_broken(run.out / CHECKPOINT, run.learners)
     net = _outcome(run) if run.validation is not None and stage.name == ADAPT else None
-    figures = validate(net, run.validation, run.device) if net is not None and run.validation else None
-    line = journal.close_epoch(record, figures)
+    judged = run.validation if run.group.first else None
+    figures = validate(net, judged, run.group.device) if net is not None and judged else None
+    line = journal.history[-1] = run.group.told(journal.close_epoch(record, figures))
     if net is not None and journal.better(line):
         _keep(run, journal, line, net)
     _save(run, journal)
@@ -171,41 +196,48 @@ def _close_epoch(run: _Run, stage: Stage, journal: Journal, record: StepRecord) 
 
 def _save(run: _Run, journal: Journal) -> None:
     """The history is a copy of what the checkpoint holds, so that a resumed run writes the same lines again."""
-    facts = {"identity": run.identity, "journal": asdict(journal), "machine": machine(run.device)}
-    write_checkpoint(run.out / CHECKPOINT, run.learners, facts)
+    run.group.follow_first(beside_the_pose_network(run.learners))
+    if run.group.first:
+        facts = {"identity": run.identity, "journal": asdict(journal), "machine": _machine(run.group)}
+        write_checkpoint(run.out / CHECKPOINT, run.learners, facts)
     if journal.step == 0:
-        _write_history(run.out, journal)
+        _write_history(run, journal)
 
 
-def _write_history(out: Path, journal: Journal) -> None:
-    write_text(out / HISTORY, _lines(journal.history))
-    write_text(out / TIMINGS, _lines(journal.timings))
+def _write_history(run: _Run, journal: Journal) -> None:
+    if run.group.first:
+        write_text(run.out / HISTORY, _lines(journal.history))
+        write_text(run.out / TIMINGS, _lines(journal.timings))
 
 
 def _outcome(run: _Run) -> PoseNet:
-    return outcome(run.recipe, run.learners, run.stages[-1].samples, run.device)
+    return outcome(run.recipe, run.learners, run.stages[-1].samples, run.group.device)
 
 
 def _keep(run: _Run, journal: Journal, line: dict[str, Any], net: PoseNet) -> None:
     """Write the weights as the run's result."""
-    previous, net.card = net.card, _card(run, line, net)
-    save_pose_net(net, run.out / BEST)
-    net.card = previous
+    if run.group.first:
+        previous, net.card = net.card, _card(run, line, net)
+        save_pose_net(net, run.out / BEST)
+        net.card = previous
     _write_summary(run, journal, line, net)
     journal.best = line
 
 
 def _write_summary(run: _Run, journal: Journal, line: dict[str, Any], net: PoseNet) -> None:
+    if not run.group.first:
+        return
     summary = {
         **_facts(run, line),
         "ended": journal.ended,
         "recipe": run.identity["recipe"],
+        "computing": run.identity["computing"],
         "init": run.identity["init"],
         "data": run.identity["data"],
         "network": json.loads(_card(run, line, net).to_json()),
         "weights_sha256": sha256_of(run.out / BEST),
         "versions": versions(),
-        "machine": machine(run.device),
+        "machine": _machine(run.group),
     }
     write_json(run.out / SUMMARY, summary, indent=2)
 
@@ -226,39 +258,22 @@ def _result(out: Path, journal: Journal) -> RunResult:
     return RunResult(out / BEST, journal.best, tuple(journal.history), journal.ended)
 
 
-def _with_retained(result: RunResult, inputs: Inputs, device: torch.device, watch: Watch) -> RunResult:
-    figures = retained(result.weights, result.weights.with_name(SUMMARY), inputs, device, watch)
+def _with_retained(result: RunResult, inputs: Inputs, group: Group, watch: Watch) -> RunResult:
+    if not group.first:
+        return result
+    figures = retained(result.weights, result.weights.with_name(SUMMARY), inputs, group.device, watch)
     return replace(result, retained=figures)
 
 
-def _folder(out: Path, resume: bool) -> Path:
-    if not resume:
-        if (out / CHECKPOINT).exists():
-            raise StorageError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
-        return new_folder(out)
-    others = sorted({path.name for path in output_folder(out).iterdir()} - {BEST, SUMMARY, HISTORY, TIMINGS})
-    if others and CHECKPOINT not in others:
-        raise StorageError(f"{out}: holds {others[0]} and no checkpoint to resume; choose another --out")
-    return out
+def _machine(group: Group) -> dict[str, Any]:
+    return {**machine(group.device), "processes": group.size}
 
 
-def _journal(checkpoint: Path, identity: dict[str, Any], here: dict[str, Any]) -> Journal:
-    """Where the folder's run stands, if its checkpoint is of this very run; else at the beginning."""
-    if not checkpoint.exists():
-        return Journal()
-    facts = read_facts(checkpoint)
-    try:
-        before, where, journal = facts["identity"], facts["machine"], Journal(**facts["journal"])
-    except (KeyError, TypeError) as error:
-        problem = f"written by another version of this program ({type(error).__name__}: {error})"
-        raise WeightsError(f"{checkpoint}: {problem}; choose another --out") from error
-    found = difference(before, json.loads(json.dumps(identity)))
-    if found:
-        remedy = "resume with the settings and files of before, or choose another --out"
-        raise WeightsError(f"{checkpoint}: belongs to another run: {found}; {remedy}")
-    if moved := difference(where, here):
-        warnings.warn(f"{checkpoint}: {moved}: the result may differ in its last bits", DataWarning, stacklevel=3)
-    return journal
+def _check_shares(recipe: Recipe, group: Group) -> None:
+    batch = min(recipe.batch_size, recipe.pretrain.batch_size if recipe.pretrain else recipe.batch_size)
+    if batch < SMALLEST_BATCH * group.size:
+        problem = f"recipe {recipe.name}: batches of {batch} for {group.size} processes, each of which needs at least"
+        raise RecipeError(f"{problem} {SMALLEST_BATCH}; start fewer, or choose a larger batch_size")
 
 
 def _counter(total: int, watch: Watch) -> Callable[[], None]:

@@ -14,9 +14,9 @@ from fidip.data.sampling import UNLABELLED, Indices, Order, epoch_batches, gener
 from fidip.data.views import plain_view
 from fidip.networks.card import NetworkCard
 from fidip.skeleton import SKELETONS
-from fidip.training.adaptation import METHODS, Learn
+from fidip.training.adaptation import METHODS
 from fidip.training.recipe import Recipe
-from fidip.training.stages import Turn, adapt_by_epoch, pretrain_classifier
+from fidip.training.stages import Learn, Turn, adapt_by_epoch, pretrain_classifier
 
 PRETRAIN, ADAPT = "pretrain", "adapt"
 

@@ -25,7 +25,7 @@ FIXED = {
 }
 """What says where a recipe comes from is no setting."""
 
-BESIDES = {"seed", "save_every"}
+BESIDES = {"seed", "save_every", "not_finite"}
 """Settings with which a recipe still is the row of its table."""
 
 SHOWN = 60

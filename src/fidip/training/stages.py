@@ -8,10 +8,8 @@ stage changes one network and leaves every tensor and buffer of the other as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
-from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +17,21 @@ from torch.optim import Optimizer
 
 from fidip.data.augment import Batch
 from fidip.data.views import View
-from fidip.errors import TrainingError
 from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
-from fidip.networks.pose import PoseNet
+from fidip.networks.pose import PoseNet, PoseOutput
 from fidip.training.balance import Balance
+from fidip.training.finite import checked, require_finite, require_usable
 from fidip.training.losses import domain_accuracy, domain_loss, heatmap_loss
 from fidip.training.teacher import Teacher
 
-NAMED_FILES = 8
-"""So many files of a batch are named in a message."""
+Forward = Callable[[PoseNet, Batch], PoseOutput]
+"""How a batch goes through the pose network."""
+
+
+def at_once(net: PoseNet, batch: Batch) -> PoseOutput:
+    """The whole batch in one pass."""
+    seen: PoseOutput = net(batch.images)
+    return seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +39,7 @@ class Learners:
     """The two networks and the optimiser of each. Supervised training has no classifier.
 
     ``balance`` makes a share of the pose gradient into λ, where the recipe gives it as one; ``teacher`` is the mean
-    teacher's. RegDA's second head stands in the place of the classifier.
+    teacher's. RegDA's second head stands in the place of the classifier. ``forward`` takes batches through the network.
     """
 
     pose_net: PoseNet
@@ -44,6 +48,7 @@ class Learners:
     domain_optimizer: Optimizer | None = None
     balance: Balance | None = None
     teacher: Teacher | None = None
+    forward: Forward = at_once
 
     @property
     def companions(self) -> dict[str, nn.Module]:
@@ -66,84 +71,95 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class StepRecord:
-    """What one step of a stage showed. ``None`` where the stage has no such number.
+class Found:
+    """What one step of a stage or method found. ``None`` where it has no such number.
 
     ``gradient_ratio`` is ‖λ ∂L_domain/∂f‖ / ‖∂L_pose/∂f‖ at the features f, at the first step of every epoch (at every
     step where λ follows from a share) and with that step's λ, ``domain_weight``: λ itself means nothing without it.
     """
 
-    stage: str
-    epoch: int
-    step: int
-    pose_loss: float | None
-    domain_loss: float | None
-    domain_accuracy: float | None
-    gradient_ratio: float | None
-    learning_rate: float
-    seconds: float
+    pose_loss: float | None = None
+    domain_loss: float | None = None
+    domain_accuracy: float | None = None
+    gradient_ratio: float | None = None
     domain_weight: float | None = None
     believed: float | None = None  # share of the teacher's keypoints that are taught
 
 
-def pretrain_classifier(learners: Learners, adults: Iterable[Turn]) -> Iterator[StepRecord]:
+Learn = Callable[[Learners, Turn], Found]
+"""A stage or method: one step of learning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord(Found):
+    """What one step found, which step it was, and how long it took with the making of its batch."""
+
+    stage: str
+    epoch: int
+    step: int
+    learning_rate: float
+    seconds: float
+    skipped: str | None = None  # what was not finite, if nothing was learnt
+
+
+def pretrain_classifier(learners: Learners, turn: Turn) -> Found:
     """Pre-stage: the classifier learns to tell synthetic from real adults; the pose network stands still.
 
     The pose network is in evaluation mode and takes no gradient: its batch statistics stay those of its own training.
     """
-    started = perf_counter()
-    for turn in adults:
-        learners.pose_net.eval()
-        with torch.no_grad():
-            features = learners.pose_net(turn.batch.images).features
-        loss, accuracy = learn_domain(learners, features, turn)
-        ended = perf_counter()
-        yield record_of(turn, ended - started, domain_loss=loss, domain_accuracy=accuracy)
-        started = perf_counter()
+    learners.pose_net.eval()
+    with torch.no_grad():
+        features = see(learners, turn).features
+    loss, accuracy = learn_domain(learners, features, turn)
+    return Found(domain_loss=loss, domain_accuracy=accuracy)
 
 
-def adapt(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def adapt(learners: Learners, turn: Turn) -> Found:
     """Stages I and II, taking turns on every batch. Without a classifier this is supervised training."""
-    started = perf_counter()
-    for turn in infants:
-        learners.pose_net.train()
-        heatmaps, features = learners.pose_net(turn.batch.images)  # the only forward pass; it belongs to stage II
-        # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
-        told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
-        # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
-        posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
-            domain_weight=weight,
-        )  # fmt: skip
-        started = perf_counter()
+    learners.pose_net.train()
+    heatmaps, features = see(learners, turn)  # the only forward pass; it belongs to stage II
+    # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
+    told, accuracy = learn_domain(learners, features.detach(), turn) if learners.classifier else (None, None)
+    # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
+    posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
+    return Found(posed, told, accuracy, ratio, weight)
 
 
-def adapt_by_epoch(learners: Learners, infants: Iterable[Turn]) -> Iterator[StepRecord]:
+def adapt_by_epoch(learners: Learners, turn: Turn) -> Found:
     """Stages I and II in turns of an epoch: every batch goes through stage I, then every batch through stage II.
 
     In stage I the features are made from each batch's own statistics, as stage II makes them, and none is recorded.
     """
-    started = perf_counter()
-    for turn in infants:
-        told = accuracy = posed = weight = ratio = None
-        learners.pose_net.train()
-        if turn.first_pass:
-            # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
-            with torch.no_grad(), batch_statistics_unrecorded(learners.pose_net):
-                features = learners.pose_net(turn.batch.images).features
-            told, accuracy = learn_domain(learners, features, turn)
-        else:
-            # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
-            heatmaps, features = learners.pose_net(turn.batch.images)
-            posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
-        ended = perf_counter()
-        yield record_of(
-            turn, ended - started, pose_loss=posed, domain_loss=told, domain_accuracy=accuracy, gradient_ratio=ratio,
-            domain_weight=weight,
-        )  # fmt: skip
-        started = perf_counter()
+    learners.pose_net.train()
+    if turn.first_pass:
+        # Stage I: the classifier learns to tell synthetic from real; the pose network stands still.
+        with torch.no_grad(), batch_statistics_unrecorded(learners.pose_net):
+            features = see(learners, turn).features
+        told, accuracy = learn_domain(learners, features, turn)
+        return Found(domain_loss=told, domain_accuracy=accuracy)
+    # Stage II: the pose network learns keypoints and unlearns the domain; the classifier stands still.
+    heatmaps, features = see(learners, turn)
+    posed, weight, ratio = learn_pose(learners, heatmaps, features, turn)
+    return Found(posed, gradient_ratio=ratio, domain_weight=weight)
+
+
+def see(learners: Learners, turn: Turn) -> PoseOutput:
+    """What the pose network, in the mode that it is in, says of the batch.
+
+    Raises:
+        NotFiniteError: an image, a feature, a heatmap or a statistic of batch normalisation is not finite.
+    """
+    seen = learners.forward(learners.pose_net, turn.batch)
+    named = {
+        "the images are": [turn.batch.images, *([turn.view.images] if turn.view else [])],
+        "the features are": [seen.features],
+        "the heatmaps are": [seen.heatmaps],
+        "the statistics of batch normalisation are": [
+            buffer for buffer in learners.pose_net.buffers() if buffer.is_floating_point()
+        ],
+    }
+    require_finite(named)
+    return seen
 
 
 def learn_domain(learners: Learners, features: Tensor, turn: Turn) -> tuple[float, float]:
@@ -152,7 +168,7 @@ def learn_domain(learners: Learners, features: Tensor, turn: Turn) -> tuple[floa
     assert learners.domain_optimizer is not None
     logits = learners.classifier.train()(features)
     loss = domain_loss(logits, turn.batch.synthetic)
-    value = checked(loss, "the domain loss", turn)
+    value = checked(loss, "the domain loss")
     step(learners.domain_optimizer, loss, turn.learning_rate)
     return value, float(domain_accuracy(logits, turn.batch.synthetic))
 
@@ -162,14 +178,14 @@ def learn_pose(
 ) -> tuple[float, float | None, float | None]:
     """Stage II: one step of the pose network. Returns the pose loss, λ and, if taken, the gradients' ratio."""
     pose = heatmap_loss(heatmaps, turn.batch.heatmaps, turn.batch.weights)
-    value = checked(pose, "the pose loss", turn)
+    value = checked(pose, "the pose loss")
     if learners.classifier is None:
         step(learners.pose_optimizer, pose, turn.learning_rate)
         return value, None, None
     with batch_statistics_unrecorded(learners.classifier):
         logits = learners.classifier.train()(reverse_gradient(features, 1.0))
     confusion = domain_loss(logits, turn.batch.synthetic)
-    checked(confusion, "the domain loss of stage II", turn)
+    checked(confusion, "the domain loss of stage II")
     weight, ratio = weigh(learners, turn, pose, confusion, features)
     step(learners.pose_optimizer, pose + weight * confusion, turn.learning_rate)
     return value, weight, ratio
@@ -192,12 +208,19 @@ def step(optimizer: Optimizer, loss: Tensor, learning_rate: float) -> None:
 
 
 def step_together(losses: Sequence[tuple[Optimizer, Tensor]], learning_rate: float) -> None:
-    """One step of several optimisers, each down its own loss, all of whose gradients are taken before anyone moves."""
+    """One step of several optimisers, each down its own loss, all of whose gradients are taken before anyone moves.
+
+    Raises:
+        NotFiniteError: a gradient is not finite; nobody has moved.
+    """
+    found: list[tuple[Tensor, Tensor]] = []
     for number, (optimizer, loss) in enumerate(losses, start=1):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         gradients = torch.autograd.grad(loss, parameters, retain_graph=number < len(losses))
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+        require_usable(gradients)
+        found += zip(parameters, gradients, strict=True)
+    for parameter, gradient in found:
+        parameter.grad = laid_out_like(parameter, gradient) if parameter.is_cuda else gradient
     for optimizer, _ in losses:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
@@ -205,33 +228,7 @@ def step_together(losses: Sequence[tuple[Optimizer, Tensor]], learning_rate: flo
         optimizer.zero_grad(set_to_none=True)
 
 
-def checked(loss: Tensor, name: str, turn: Turn) -> float:
-    """A loss as a number. Raises ``TrainingError`` with the names of the batch's files if it is not finite."""
-    value = float(loss.detach())
-    if not isfinite(value):
-        files = ", ".join(turn.batch.files[:NAMED_FILES])
-        others = len(turn.batch.files) - NAMED_FILES
-        more = f" and {others} more" if others > 0 else ""
-        raise TrainingError(
-            f"{name} is {value} in stage {turn.stage}, epoch {turn.epoch + 1}, step {turn.step + 1}, on {files}{more}; "
-            "the last checkpoint is intact: check these images, or start again with a lower learning rate"
-        )
-    return value
-
-
-def record_of(
-    turn: Turn,
-    seconds: float,
-    *,
-    pose_loss: float | None = None,
-    domain_loss: float | None = None,
-    domain_accuracy: float | None = None,
-    gradient_ratio: float | None = None,
-    domain_weight: float | None = None,
-    believed: float | None = None,
-) -> StepRecord:
-    """The record of a step."""
-    return StepRecord(
-        turn.stage, turn.epoch, turn.step, pose_loss, domain_loss, domain_accuracy, gradient_ratio,
-        turn.learning_rate, seconds, domain_weight, believed,
-    )  # fmt: skip
+def laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in the memory layout of its parameter, which the one kernel of Adam on CUDA asks for."""
+    alike = gradient.stride() == parameter.stride()
+    return gradient if alike else torch.empty_like(parameter).copy_(gradient)
