@@ -33,6 +33,8 @@ RECIPES: dict[str, Recipe] = {
 LEARNING = replace(SUPERVISED, epochs=2, save_every=2)
 """Batch norm learns, and the last batch of an epoch is a rest."""
 
+ONE_STEP = replace(SUPERVISED, epochs=1, steps_per_epoch=1)
+
 
 def inputs_in(folder: Path, recipe: Recipe) -> Inputs:
     sets = {name: LabelledSet.read(folder / name / "annotations.json") for name in ("r", "s", "v", "ar", "as")}
@@ -59,6 +61,7 @@ def records_of(recipe: Recipe, folder: Path, out: Path, computing: Computing = C
 def every_method(folder: Path, out: Path) -> None:
     told = {name: records_of(recipe, folder, out / name) for name, recipe in RECIPES.items()}
     told["fidip in parts"] = records_of(RECIPES["fidip"], folder, out / "parts", Computing(accumulate=2))
+    records_of(ONE_STEP, folder, out / "one-step")
     learn(folder, out / "learning")
     if process_number() == 0:
         lines = {name: [asdict(record) for record in records] for name, records in told.items()}

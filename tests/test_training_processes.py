@@ -20,7 +20,7 @@ from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.parts import deal
 from fidip.training.run import train
 from figures import SUPERVISED, figure_set
-from process_worker import RECIPES, STEPS, records_of
+from process_worker import ONE_STEP, RECIPES, STEPS, records_of
 
 TESTS = Path(__file__).parent
 
@@ -87,8 +87,19 @@ def test_two_processes_learn_as_one(folder, together, tmp_path, name) -> None:
     assert read_json(at / "best.json")["machine"]["processes"] == 2
 
 
+def test_statistics_of_the_shares_are_averaged(folder, together, tmp_path) -> None:
+    """The first layer takes the pictures themselves: the mean of two equal shares is the mean of the batch."""
+    out, _ = together
+    records_of(ONE_STEP, folder, tmp_path / "alone")
+    runs = (tmp_path / "alone", out / "one-step")
+    files = (folder / "start.safetensors", *(run / "best.safetensors" for run in runs))
+    start, alone, shared = (load_pose_net(file).state_dict()["backbone.bn1.running_mean"] for file in files)
+    assert torch.allclose(alone, shared, atol=1e-6)
+    assert not torch.allclose(alone, start, atol=1e-4)
+
+
 def test_a_process_that_dies_ends_all_and_leaves_nothing_half_written(folder, together, tmp_path) -> None:
-    """Then both go on, to the bytes of those whom nobody disturbed. Batch norm learns; its statistics are averaged."""
+    """Then both go on, to the bytes of those whom nobody disturbed. Batch norm learns."""
     left = tmp_path / "left"
     done = worker("left", folder, left)
     assert done.returncode != 0
