@@ -33,7 +33,8 @@ from fidip.recipes import RECIPES
 from fidip.studies.demo import AREA, IMAGE_SIZE
 from fidip.studies.sets import RenderedSet, render, standing_for_real
 from fidip.training.inputs import Inputs, LabelledSet
-from fidip.training.run import SUMMARY, train
+from fidip.training.resuming import SUMMARY
+from fidip.training.run import train
 
 EMBEDDED = Path(fidip.networks.__file__).parent / "embedded"
 ADULTS = {

@@ -130,7 +130,7 @@ def test_a_method_may_be_chosen(files, tmp_path, capsys) -> None:
     data = ["--real", files["real"], "--synthetic", files["synthetic"]]
     arguments = ["train", "plain", *data, "--out", str(tmp_path / "r")]
     assert main([*arguments, "--method", "mmd"]) == 2
-    assert "--method mmd: recipe plain gives it no weight: add --domain-share 0.2, or" in capsys.readouterr().err
+    assert "--method mmd: recipe plain gives it no weight: add --domain-share 0.1, or" in capsys.readouterr().err
     assert main([*arguments, "--method", "mmd", "--set", "method=dann"]) == 2
     assert "method is set twice" in capsys.readouterr().err
     assert main([*arguments, "--method", "dann", "--domain-share", "0.2"]) == 2

@@ -26,7 +26,7 @@ def test_every_recipe_is_sound_and_knows_its_name(name) -> None:
 
 def test_no_name_hides_another() -> None:
     parts = (*ours.DEFAULTS, *ours.MENU, *ours.SMALL, *arxiv.RECIPES, *fg2021.RECIPES, *study.RECIPES)
-    assert len(RECIPES) == len(parts) == 2 + 5 + 3 + 2 + 12 + 4 + 2 + 12 + 2
+    assert len(RECIPES) == len(parts) == 2 + 6 + 3 + 2 + 12 + 4 + 2 + 12 + 2
 
 
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.starts_from])
@@ -73,7 +73,7 @@ def test_the_documents_list_every_recipe_with_its_published_number() -> None:
         published = recipe.published
         assert place == (published.place if published else "ours")
         assert ap == (f"{published.ap:.1f}" if published else "–")
-        assert here == ("below" if recipe in ours.SMALL else "not measured")
+        assert here == ("below" if recipe in (ours.ADULT_SMALL, ours.FIDIP_SMALL) else "not measured")
 
 
 def test_every_point_of_disagreement_is_in_the_documents() -> None:

@@ -158,7 +158,7 @@ def _require_a_weight(recipe: Recipe, method: str) -> None:
     from fidip.training.adaptation import WEIGHED
 
     if recipe.learning in WEIGHED and recipe.domain_share is None and not recipe.domain_weight:
-        remedy = f"add --domain-share 0.2, or take the recipe {method}; --domain-share 0 is the control"
+        remedy = f"add --domain-share 0.1, or take the recipe {method}; --domain-share 0 is the control"
         raise RecipeError(f"--method {method}: recipe {recipe.name} gives it no weight: {remedy}")
 
 

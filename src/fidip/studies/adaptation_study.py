@@ -28,7 +28,8 @@ from fidip.studies.treatments import TREATMENTS, Budget, Cell
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.provenance import versions
 from fidip.training.recipe import Recipe
-from fidip.training.run import BEST, train
+from fidip.training.resuming import BEST
+from fidip.training.run import train
 from fidip.training.stages import StepRecord
 
 SETTINGS = "study.json"
