@@ -81,7 +81,7 @@ ADABN = replace(
 COLOURS = replace(
     _BUDGET,
     name="colours",
-    source="ours: Pitié and Kokaram 2007 on the budget of fine-tune; half of the synthetic pictures look like real ones",
+    source="ours: Pitié and Kokaram 2007 on the budget of fine-tune; half of the synthetic pictures in real colours",
     augmentation=replace(_BUDGET.augmentation, borrowed_colours=0.5),
 )
 MENU = (DANN, MMD, REGDA, MEAN_TEACHER, ADABN, COLOURS)
