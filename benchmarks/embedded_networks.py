@@ -19,7 +19,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from fidip.images import read_image
 from fidip.inference.predictor import Predictor
 from fidip.networks.weights import load_pose_net, save_pose_net
 from fidip.recipes import RECIPES
+from fidip.studies.cells import steps_seconds
 from fidip.studies.demo import AREA, IMAGE_SIZE
 from fidip.studies.sets import RenderedSet, render, standing_for_real
 from fidip.training.inputs import Inputs, LabelledSet
@@ -82,11 +82,10 @@ def joined(first: LabelledSet, second: LabelledSet) -> LabelledSet:
 
 
 def _train(name: str, inputs: Inputs, run: Path) -> dict[str, Any]:
-    started = process_time()
     with standing_for_real():  # rendered, in the place of real ones
         train(RECIPES[name], inputs, run, resume=True, watch=lambda _: None)
     summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
-    hours = (process_time() - started) / 3600
+    hours = steps_seconds(run) / 3600
     return {
         "recipe": name,
         "seed": RECIPES[name].seed,

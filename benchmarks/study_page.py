@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fidip.evaluation.report import to_markdown
 from fidip.files import atomic_write
-from fidip.studies.adaptation_study import StudyPlan, run_study, study_facts
+from fidip.studies.adaptation_study import BUDGETS, HEADLINE_SEEDS, SEEDS, StudyPlan, run_study, study_facts
 from fidip.studies.pair import FULL
 from fidip.studies.pictures import domain_pictures
 from fidip.studies.study_report import (
@@ -28,7 +28,6 @@ from fidip.studies.study_report import (
     study_table,
     verdicts,
 )
-from fidip.studies.treatments import TREATMENTS
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -36,10 +35,11 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
-    parser.add_argument("--budgets", type=int, nargs="+", default=[0, 10, 30, 60, 200])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[8, 8, 5, 5, 5], help="one number for every budget")
+    parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--headline-seeds", type=int, default=HEADLINE_SEEDS)
     given = parser.parse_args()
-    plan = StudyPlan(tuple(TREATMENTS), dict(zip(given.budgets, given.seeds, strict=True)))
+    plan = StudyPlan.usual(budgets=given.budgets, seeds=given.seeds, headline_seeds=given.headline_seeds)
     result = run_study(given.out, plan, FULL, 2, lambda *_: None)
     found = findings(result)
     for name, picture in (

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fidip.annotations import Domain
 from fidip.data.sampling import epoch_batches
+from fidip.studies.adaptation_study import CANDIDATES
 from fidip.studies.pair import FULL, StudySize, labelled, sets, unlabelled
 from fidip.studies.treatments import LABELLED_PER_STEP, TREATMENTS, UNLABELLED_PER_STEP, Cell, recipe_of
 from fidip.training.adaptation import METHODS
@@ -78,3 +80,14 @@ def test_no_two_sets_share_a_seed():
     assert len(set(seeds)) == len(seeds)
     assert isinstance(FULL, StudySize)
     assert FULL.test >= 1000
+
+
+def test_the_page_tells_what_is_done():
+    page = (Path(__file__).parents[1] / "docs" / "study.md").read_text(encoding="utf-8")
+    tried = f"{', '.join(f'{share:g}' for share in CANDIDATES[:-1])} and {CANDIDATES[-1]:g}"
+    assert f"Shares of {tried} are tried" in page
+    numbers = (FULL.synthetic, FULL.unlabelled, FULL.validation, FULL.test)
+    assert all(f"| {number} |" in page for number in numbers)
+    assert f"for {FULL.epochs * FULL.steps_per_epoch} steps of {LABELLED_PER_STEP} labelled people" in " ".join(
+        page.split()
+    )

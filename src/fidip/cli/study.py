@@ -8,14 +8,16 @@ from typing import Annotated, Literal
 
 import tyro
 
+QUICK_SEEDS = 2
+
 
 def study(
     *,
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/study"),
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = (),
-    budgets: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (0, 10, 30, 60, 200),
-    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 5,
-    headline_seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 8,
+    budgets: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (),
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    headline_seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     quick: bool = False,
     init: Annotated[str, tyro.conf.arg(metavar="WEIGHTS")] = "adult-small",
     device: Literal["cpu", "cuda", "mps"] = "cpu",
@@ -29,10 +31,10 @@ def study(
     Args:
         out: The folder for images, cells and report.html.
         methods: Which methods; their controls come along. None named: all.
-        budgets: Numbers of labelled real images.
-        seeds: Networks of every method at every budget.
-        headline_seeds: As many, at least, at the budgets 0 and 10, where adaptation matters most.
-        quick: A small one that shows the way and measures nothing.
+        budgets: Numbers of labelled real images; 0, 10, 30, 60 and 200 unless told.
+        seeds: Networks of every method at every budget; 5 unless told.
+        headline_seeds: As many, at least, at the budgets 0 and 10, where adaptation matters most; 8 unless told.
+        quick: A small one that shows the way and measures nothing: 0 and 12 labels, two seeds.
         init: The adult network that the source network starts from: a file, or the name of an embedded network.
         device: Where to compute.
         workers: Networks that are trained at a time; on a GPU 1 is right.
@@ -46,10 +48,9 @@ def study(
     from fidip.cli.output import write_report
     from fidip.cli.progress import phases
     from fidip.files import write_text
-    from fidip.studies.adaptation_study import StudyPlan, run_study, study_facts
+    from fidip.studies.adaptation_study import BUDGETS, HEADLINE_SEEDS, SEEDS, StudyPlan, run_study, study_facts
     from fidip.studies.pair import FULL, QUICK
     from fidip.studies.study_report import (
-        LOWEST_BUDGETS,
         advice,
         findings,
         study_json,
@@ -60,10 +61,14 @@ def study(
     from fidip.studies.treatments import TREATMENTS
 
     started = perf_counter()
-    wanted = {budget: max(seeds, headline_seeds) if budget in LOWEST_BUDGETS else seeds for budget in budgets}
-    plan = StudyPlan(tuple(methods) or tuple(TREATMENTS), wanted)
+    size, usual = (QUICK, (0, QUICK.labelled)) if quick else (FULL, BUDGETS)
+    if seeds is None:
+        seeds = QUICK_SEEDS if quick else SEEDS
+    if headline_seeds is None:
+        headline_seeds = QUICK_SEEDS if quick else HEADLINE_SEEDS
+    plan = StudyPlan.usual(methods, budgets or usual, seeds, headline_seeds)
     with phases() as show:
-        result = run_study(out, plan, QUICK if quick else FULL, workers, show, init, device)
+        result = run_study(out, plan, size, workers, show, init, device)
     found = findings(result)
     facts = study_facts(result)
     write_text(out / "report.html", study_report(result, facts))

@@ -19,6 +19,7 @@ from fidip import __version__
 from fidip.errors import RecipeError
 from fidip.files import read_json, write_json
 from fidip.networks.weights import weights_sha256
+from fidip.platform import locked
 from fidip.recipes.study import STUDY_SOURCE
 from fidip.studies.cells import Bench, finished, measure, run_cell
 from fidip.studies.pair import StudySize, sets
@@ -46,12 +47,31 @@ TUNING_SEEDS = (1000, 1001)
 TUNING_BUDGET: Budget = 0
 
 
+BUDGETS: tuple[Budget, ...] = (0, 10, 30, 60, 200)
+SEEDS = 5
+HEADLINE_BUDGETS: tuple[Budget, ...] = (0, 10)
+"""Where adaptation matters most, and gets more seeds."""
+HEADLINE_SEEDS = 8
+
+
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
     """What is asked for: which treatments, at which budgets, with how many seeds each."""
 
     treatments: tuple[str, ...]
     seeds: Mapping[Budget, int]
+
+    @classmethod
+    def usual(
+        cls,
+        treatments: Sequence[str] = (),
+        budgets: Sequence[Budget] = BUDGETS,
+        seeds: int = SEEDS,
+        headline_seeds: int = HEADLINE_SEEDS,
+    ) -> StudyPlan:
+        """Every treatment, unless some are named, with at least ``headline_seeds`` where adaptation matters most."""
+        count = {budget: max(seeds, headline_seeds) if budget in HEADLINE_BUDGETS else seeds for budget in budgets}
+        return cls(tuple(treatments) or tuple(TREATMENTS), count)
 
     def cells(self, shares: Mapping[str, float]) -> list[Cell]:
         """Every network, seed by seed, so that a study that ends early has whole comparisons."""
@@ -64,7 +84,7 @@ class StudyPlan:
         }
         most = max(self.seeds.values())
         asked |= {Cell(name, 0, seed) for name in self.treatments for seed in range(most) if _budgetless(name)}
-        order = list(self.seeds)
+        order = list(dict.fromkeys((*self.seeds, 0)))
         place = list(TREATMENTS)
         return sorted(asked, key=lambda cell: (cell.seed, order.index(cell.budget), place.index(cell.treatment)))
 
@@ -107,12 +127,21 @@ def run_study(
 ) -> StudyResult:  # fmt: skip
     """Render the pair, train the source network, choose the shares, run the cells; whatever is there is kept.
 
+    Another study in the same folder is waited for.
+
     Raises:
         RecipeError: an unknown treatment, or a budget that the pair does not have.
         StorageError: the folder holds a study with other settings, or cannot be written to.
     """
     check_plan(plan, size)
     claim(out, SETTINGS, {**asdict(size), "init": weights_sha256(init), "fidip": __version__}, "study")
+    with locked(out / SETTINGS):
+        return _run_study(out, plan, size, workers, watch, init, device)
+
+
+def _run_study(
+    out: Path, plan: StudyPlan, size: StudySize, workers: int, watch: Watch, init: str, device: str
+) -> StudyResult:
     data = render(out / "data", sets(size), IMAGE_SIZE, workers, watch)
     start = _source(out / "source", data, size, init, device, watch)
     bench = Bench(out, data, str(start), size, device)

@@ -20,6 +20,7 @@ from fidip.evaluation.matching import THRESHOLDS, Matches
 from fidip.files import read_json, write_json
 from fidip.networks.devices import find_device
 from fidip.networks.weights import load_pose_net
+from fidip.platform import locked
 from fidip.recipes.study import STUDY
 from fidip.studies.arms import pooled_features
 from fidip.studies.pair import StudySize, labelled, unlabelled
@@ -29,6 +30,7 @@ from fidip.studies.treatments import TREATMENTS, Cell, recipe_of
 from fidip.training.inputs import Inputs, LabelledSet
 from fidip.training.provenance import machine
 from fidip.training.recipe import Recipe
+from fidip.training.resuming import TIMINGS
 from fidip.training.run import train
 from fidip.training.validation import estimates, load_validation
 
@@ -68,24 +70,41 @@ def finished(bench: Bench, cell: Cell) -> dict[str, Any] | None:
 
 
 def run_cell(bench: Bench, cell: Cell, tell: Tell) -> dict[str, Any]:
-    """Train and measure; a training that was killed goes on where it stood."""
-    started = perf_counter()
+    """Train and measure; a training that was killed goes on where it stood.
+
+    A process that outlived a killed study may be at the same cell: it is waited for, and what it found is taken.
+    """
     running = bench.out / "running" / cell.name
+    running.parent.mkdir(parents=True, exist_ok=True)
+    lock = running.with_name(f"{cell.name}.lock")
+    lock.touch()
+    with locked(lock):
+        return finished(bench, cell) or _run_cell(bench, cell, running, tell)
+
+
+def _run_cell(bench: Bench, cell: Cell, running: Path, tell: Tell) -> dict[str, Any]:
     recipe = recipe_of(cell, bench.size.epochs, bench.size.steps_per_epoch)
     with standing_for_real():
         result = train(recipe, _inputs(bench, cell), running, bench.device, resume=True, watch=tell)
+    trained, started = steps_seconds(running), perf_counter()
     found = {
         "cell": asdict(cell),
         "recipe": _recipe(bench, cell),
         **measure(result.weights, bench, "validation" if cell.tuning else "test"),
         "history": list(result.history),
-        "seconds": perf_counter() - started,
+        "seconds": trained + perf_counter() - started,
         "machine": machine(find_device(bench.device)),
     }
     bench.file(cell).parent.mkdir(parents=True, exist_ok=True)
     write_json(bench.file(cell), found)
     shutil.rmtree(running)
     return found
+
+
+def steps_seconds(run: Path) -> float:
+    """What the steps of a run took, also those before it was interrupted."""
+    lines = (run / TIMINGS).read_text(encoding="utf-8").splitlines()
+    return float(sum(json.loads(line)["seconds"] for line in lines))
 
 
 def measure(weights: Path | str, bench: Bench, part: str) -> dict[str, Any]:

@@ -21,15 +21,16 @@ class LearningCurve:
     ap: tuple[float, ...]
 
     @classmethod
-    def of(cls, means: Mapping[int, float]) -> LearningCurve | None:
+    def of(cls, means: Mapping[int, float], counts: Mapping[int, int]) -> LearningCurve | None:
         """The nearest curve that never falls (isotonic regression); ``None`` of fewer than two budgets.
 
-        Where the means fall, it is their noise: more labels cannot be worth less.
+        Where the means fall, it is their noise: more labels cannot be worth less. ``counts`` of seeds weigh them.
         """
         budgets = tuple(sorted(means))
         if len(budgets) < SMALLEST_CURVE:
             return None
-        fitted = isotonic_regression([means[budget] for budget in budgets]).x
+        seeds = [counts[budget] for budget in budgets]
+        fitted = isotonic_regression([means[budget] for budget in budgets], weights=seeds).x
         return cls(budgets, tuple(float(value) for value in fitted))
 
     def at(self, labels: float) -> float:

@@ -10,6 +10,7 @@ import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
@@ -63,12 +64,11 @@ def side_by_side(
 
 def _steps(steps: Queue[Any], jobs: Sequence[Future[Any]]) -> Iterator[tuple[str, StepRecord]]:
     while not all(job.done() for job in jobs):
-        try:
+        failed = next((job for job in jobs if job.done() and job.exception() is not None), None)
+        if failed is not None:
+            failed.result()
+        with suppress(queue.Empty):
             yield steps.get(timeout=0.2)
-        except queue.Empty:
-            failed = next((job for job in jobs if job.done() and job.exception() is not None), None)
-            if failed is not None:
-                failed.result()
 
 
 _worker: list[tuple[Queue[tuple[str, StepRecord]], Event]] = []

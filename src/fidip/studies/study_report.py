@@ -20,7 +20,7 @@ from fidip.studies.treatments import LABELLED_PER_STEP, TREATMENTS, UNLABELLED_P
 BASELINE = "fine-tune"
 """Whose learning curve says what labels are worth: what one does without any method."""
 
-LOWEST_BUDGETS = (0, 10)
+SIGNIFICANT = 0.05
 
 DOMAINS = {"real": "simulated real", "synthetic": "synthetic"}
 
@@ -36,7 +36,14 @@ class Arm:
     probe: Mean
     ratio: float | None  # mean of the recorded gradient ratios
     difference: Paired | None
-    p: float | None = None  # Holm's, over the methods at this budget
+    p: float | None = None  # after Holm's correction for the comparisons at this budget
+
+    @property
+    def verdict(self) -> int:
+        """1 or −1 where it differs from its control with p below 5 % after the correction, else 0."""
+        if self.difference is None or self.p is None or self.p >= SIGNIFICANT:
+            return 0
+        return 1 if self.difference.over_seeds.mean > 0 else -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +78,8 @@ def findings(result: StudyResult) -> Findings:
         raw = {name: one.p for name, one in differences.items() if one and one.p is not None}
         corrected = holm({name: p for name, p in raw.items() if p is not None})
         arms += [_arm(name, budget, of, differences.get(name), corrected.get(name)) for name, of in at.items()]
-    curve = LearningCurve.of({a.budget: a.ap.mean for a in arms if a.treatment == BASELINE})
+    base = {a.budget: a.ap for a in arms if a.treatment == BASELINE}
+    curve = LearningCurve.of({n: ap.mean for n, ap in base.items()}, {n: ap.count for n, ap in base.items()})
     oracle = next((a.ap for a in arms if a.treatment == "oracle"), None)
     return Findings(tuple(arms), curve, oracle)
 
@@ -92,7 +100,7 @@ def study_table(found: Findings, budget: int) -> Table:
         if arm.budget != budget or TREATMENTS[arm.treatment].labels == "all":
             continue
         one = TREATMENTS[arm.treatment]
-        if arm.difference is not None and arm.difference.beyond > 0 and one.exact:
+        if arm.verdict > 0 and one.exact:
             strong.add(len(rows))
         control = "" if one.control is None or arm.difference is None else TREATMENTS[one.control].title
         rows.append(
@@ -104,9 +112,9 @@ def study_table(found: Findings, budget: int) -> Table:
     seeds = sorted({arm.ap.count for arm in found.arms if arm.budget == budget})
     caption = (
         f"{budget} labelled real images; {' or '.join(map(str, seeds))} seeds; AP in percent, mean ± standard "
-        "deviation; differences are paired by seed, with the 95 % interval of Student's t and, in brackets, that of a "
-        "bootstrap over seeds and test images; p of the paired t-test after Holm's correction for the methods of this "
-        "table. Rows in bold beat their exact control beyond both intervals."
+        "deviation; differences are paired by seed, with the 95 % interval of Student's t over the seeds and, in "
+        "brackets, the one that asks for other test images too; p belongs to the second and is corrected by Holm for "
+        "the comparisons of this table. Rows in bold beat their exact control with p below 5 %."
     )
     header = ("method", "AP", "PCK", "linear probe", "gradient ratio", "difference", "p", "to")
     return Table(header, tuple(rows), caption, frozenset(strong))
@@ -137,14 +145,14 @@ def verdicts(found: Findings) -> list[str]:
         for arm in found.arms:
             if arm.budget != budget or not TREATMENTS[arm.treatment].exact or arm.difference is None:
                 continue
-            group = {1: better, -1: worse, 0: neither}[arm.difference.beyond]
+            group = {1: better, -1: worse, 0: neither}[arm.verdict]
             group.append(f"{TREATMENTS[arm.treatment].title} ({100 * arm.difference.over_seeds.mean:+.1f})")
         if not (better or worse or neither):
             continue
         parts = [
             f"{verb} {', '.join(names)}"
             for verb, names in (
-                ("beyond the intervals better than their exact control:", better),
+                ("better than their exact control:", better),
                 ("worse:", worse),
                 ("not distinguishable from it:", neither),
             )
@@ -166,7 +174,7 @@ def advice(found: Findings) -> list[str]:
         more = curve.more_for(low, 0.01)
         lines[-1] += f"; about {more:.0f} more labels are worth one AP." if more else "."
     for arm in found.arms:
-        if not TREATMENTS[arm.treatment].exact or arm.difference is None or arm.difference.beyond <= 0:
+        if not TREATMENTS[arm.treatment].exact or arm.verdict <= 0:
             continue
         same = curve.labels_for(arm.ap.mean)
         title = TREATMENTS[arm.treatment].title
@@ -272,8 +280,8 @@ def _difference(difference: Paired | None) -> str:
     text = f"{100 * difference.over_seeds.mean:+.1f}"
     if difference.over_seeds.interval is not None:
         text += f" ({_range(difference.over_seeds.interval)})"
-    if difference.over_both is not None:
-        text += f" [{_range(difference.over_both)}]"
+    if difference.interval is not None:
+        text += f" [{_range(difference.interval)}]"
     return text
 
 

@@ -14,7 +14,7 @@ Budget = int
 """How many real images have labels."""
 
 LABELLED_PER_STEP = 16
-"""The same in every arm, whoever else is in the batch: half of them real where any real image has labels."""
+"""The same in every arm, whoever else is in the batch."""
 
 UNLABELLED_PER_STEP = 8
 
