@@ -15,7 +15,7 @@ from fidip.evaluation.bootstrap import weighted_average_precision
 from fidip.networks.pose import build_pose_net
 from fidip.networks.weights import load_pose_net, save_pose_net
 from fidip.studies import adaptation_study, cells
-from fidip.studies.adaptation_study import StudyPlan, check_plan, chosen_shares, run_study
+from fidip.studies.adaptation_study import StudyPlan, check_plan, chosen_shares, read_study, run_study, study_facts
 from fidip.studies.cells import Bench, finished, run_cell, unpacked
 from fidip.studies.pair import FULL, QUICK, StudySize
 from fidip.studies.study_report import advice, findings, frame_text, study_json, study_report, study_table, verdicts
@@ -230,6 +230,22 @@ def _ap(result, treatment, budget, seed):
         for line in result.cells
         if (line["cell"]["treatment"], line["cell"]["budget"], line["cell"]["seed"]) == (treatment, budget, seed)
     )
+
+
+def test_what_is_finished_is_told_without_training(study, tmp_path):
+    run, out = study
+    whole = run(StudyPlan(("mean-teacher",), {0: 2}))
+    (out / "cells" / "mean-teacher-0-1.json").rename(tmp_path / "kept")
+    part = read_study(out, StudyPlan.usual(("mean-teacher",), (0, 4)), SIZE)
+    (tmp_path / "kept").rename(out / "cells" / "mean-teacher-0-1.json")
+    arm = findings(part).arm("mean-teacher", 0)
+    assert (arm.ap.count, arm.p) == (1, None)
+    assert study_facts(part)["seeds"].startswith("2 at 0 labels")
+    assert [line for line in whole.cells if line in part.cells] == [
+        line for line in part.cells if line["cell"]["budget"] == 0
+    ]
+    with pytest.raises(StorageError, match="holds no study of this size"):
+        read_study(tmp_path, StudyPlan.usual(budgets=(0,)), SIZE)
 
 
 def test_a_folder_of_another_study_is_refused(study, bench):

@@ -19,6 +19,7 @@ def study(
     seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     headline_seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     quick: bool = False,
+    finished: bool = False,
     init: Annotated[str, tyro.conf.arg(metavar="WEIGHTS")] = "adult-small",
     device: Literal["cpu", "cuda", "mps"] = "cpu",
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = min(2, os.cpu_count() or 1),
@@ -35,6 +36,7 @@ def study(
         seeds: Networks of every method at every budget; 5 unless told.
         headline_seeds: As many, at least, at the budgets 0 and 10, where adaptation matters most; 8 unless told.
         quick: A small one that shows the way and measures nothing: 0 and 12 labels, two seeds.
+        finished: Train nothing; tell what is finished of a study, which may be under way.
         init: The adult network that the source network starts from: a file, or the name of an embedded network.
         device: Where to compute.
         workers: Networks that are trained at a time; on a GPU 1 is right.
@@ -48,7 +50,15 @@ def study(
     from fidip.cli.output import write_report
     from fidip.cli.progress import phases
     from fidip.files import write_text
-    from fidip.studies.adaptation_study import BUDGETS, HEADLINE_SEEDS, SEEDS, StudyPlan, run_study, study_facts
+    from fidip.studies.adaptation_study import (
+        BUDGETS,
+        HEADLINE_SEEDS,
+        SEEDS,
+        StudyPlan,
+        read_study,
+        run_study,
+        study_facts,
+    )
     from fidip.studies.pair import FULL, QUICK
     from fidip.studies.study_report import (
         advice,
@@ -68,7 +78,7 @@ def study(
         headline_seeds = QUICK_SEEDS if quick else HEADLINE_SEEDS
     plan = StudyPlan.usual(methods, budgets or usual, seeds, headline_seeds)
     with phases() as show:
-        result = run_study(out, plan, size, workers, show, init, device)
+        result = read_study(out, plan, size) if finished else run_study(out, plan, size, workers, show, init, device)
     found = findings(result)
     facts = study_facts(result)
     write_text(out / "report.html", study_report(result, facts))

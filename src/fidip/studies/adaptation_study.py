@@ -7,6 +7,7 @@ labelled images, stands in ``fidip.studies.treatments``; on which images, in ``f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fidip import __version__
-from fidip.errors import RecipeError
+from fidip.errors import RecipeError, StorageError
 from fidip.files import read_json, write_json
 from fidip.networks.weights import weights_sha256
 from fidip.platform import locked
@@ -153,6 +154,29 @@ def _run_study(
     return StudyResult(plan, size, data, shares, tuning, source, cells)
 
 
+def read_study(out: Path, plan: StudyPlan, size: StudySize) -> StudyResult:
+    """What is finished of a study that may be under way; nothing is trained.
+
+    Raises:
+        RecipeError: as ``run_study``.
+        StorageError: no study of this size is there, or none of its networks is finished.
+    """
+    check_plan(plan, size)
+    settings = read_json(out / SETTINGS) if (out / SETTINGS).exists() else {}
+    if {name: settings.get(name) for name in asdict(size)} != asdict(size) or not (out / SHARES).exists():
+        raise StorageError(f"{out}: holds no study of this size with networks to compare; leave out --finished")
+    data = {name: out / "data" / name / "annotations.json" for name in sets(size)}
+    bench = Bench(out, data, str(out / "source" / BEST), size)
+    shares: dict[str, float] = read_json(out / SHARES)
+    tuning, cells = (
+        [found for cell in asked if (found := finished(bench, cell)) is not None]
+        for asked in (plan.tuning(), plan.cells(shares))
+    )
+    if not cells:
+        raise StorageError(f"{out}: none of the networks asked for is finished; leave out --finished")
+    return StudyResult(plan, size, data, shares, tuning, read_json(out / SOURCE), cells)
+
+
 def check_plan(plan: StudyPlan, size: StudySize) -> None:
     """Raises ``RecipeError`` where a plan names what there is not."""
     unknown = [name for name in plan.treatments if name not in TREATMENTS]
@@ -233,7 +257,9 @@ def study_facts(result: StudyResult) -> dict[str, str]:
     cells = [*result.tuning, *result.cells]
     machines = sorted({f"{one['machine']['system']}, {one['machine']['processor']}" for one in cells})
     hours = sum(one["seconds"] for one in cells) / 3600
-    seeds = ", ".join(f"{count} at {budget} labels" for budget, count in result.plan.seeds.items())
+    counts = Counter((one["cell"]["budget"], one["cell"]["treatment"]) for one in result.cells)
+    most = {budget: max(n for (b, _), n in counts.items() if b == budget) for budget, _ in sorted(counts)}
+    seeds = ", ".join(f"{count} at {budget} labels" for budget, count in most.items())
     return {
         "command": "fidip study",
         "seeds": seeds,
