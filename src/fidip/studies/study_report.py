@@ -111,7 +111,7 @@ def study_table(found: Findings, budget: int) -> Table:
         )  # fmt: skip
     seeds = sorted({arm.ap.count for arm in found.arms if arm.budget == budget})
     caption = (
-        f"{budget} labelled real images; {' or '.join(map(str, seeds))} seeds; AP in percent, mean ± standard "
+        f"{budget} labelled real images; seeds: {' or '.join(map(str, seeds))}; AP in percent, mean ± standard "
         "deviation; differences are paired by seed, with the 95 % interval of Student's t over the seeds and, in "
         "brackets, the one that asks for other test images too; p belongs to the second and is corrected by Holm for "
         "the comparisons of this table. Rows in bold beat their exact control with p below 5 %."
