@@ -92,7 +92,7 @@ def test_the_method_that_is_put_into_another_recipe_fits() -> None:
 
 @pytest.mark.parametrize("row", range(5))
 def test_what_the_table_of_advice_names_can_be_trained(row, sets) -> None:
-    """Every recipe of a row with every option that stands in its cell or before, on the files that the row speaks of."""
+    """Every recipe of a row with the options of its cell and those before, on the files that the row speaks of."""
     table = TRAINING.partition("| you have | begin with | then try |\n|---|---|---|\n")[2].partition("\n\n")[0]
     lines = table.splitlines()
     assert len(lines) == 5

@@ -281,8 +281,8 @@ def test_want_of_memory_for_those_retained_is_told_when_the_learners_are_gone(in
         with pytest.raises(TrainingError) as told:
             train(recipe, inputs, out, resume=resume)
         assert str(told.value) == (
-            "out of memory while networks look at --retain; the run is over and its weights are saved: free some memory "
-            "and repeat the command with --resume"
+            "out of memory while networks look at --retain; the run is over and its weights are saved: free some "
+            "memory and repeat the command with --resume"
         )
         assert len(held) == 3
     assert (out / "best.safetensors").is_file()
