@@ -62,7 +62,7 @@ def adult(out: Path, workers: int) -> dict[str, Any]:
 
 
 def infant(out: Path, workers: int) -> dict[str, Any]:
-    """Train the network that predicts unless another is named: adult-small learns infants of every kind."""
+    """Train a network for infants by day and night: adult-small learns infants of every kind."""
     files = render(out, INFANTS, IMAGE_SIZE, workers, lambda *_: None)
     sets = {part: LabelledSet.read(file) for part, file in files.items()}
     inputs = Inputs(

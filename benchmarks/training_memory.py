@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,28 +33,29 @@ from training_samples import photos
 from training_step import SEED, on_device, records_of, whole_steps
 
 from fidip.data.augment import Augmentation
-from fidip.files import write_json
+from fidip.files import read_json, write_json
 from fidip.networks.card import NetworkCard
-from fidip.networks.domain import DOMAIN_CLASSIFIERS
 from fidip.networks.pose import PoseNet, build_pose_net
 from fidip.networks.published import PUBLISHED
 from fidip.recipes import RECIPES
+from fidip.training.computing import PLAIN, Computing
 from fidip.training.memory import step_memory
 from fidip.training.provenance import machine, versions
 from fidip.training.recipe import Recipe
 from fidip.training.stages import Learners
+from fidip.training.start import start_learners
 
-CPU = torch.device("cpu")
+CPU, META = torch.device("cpu"), torch.device("meta")
 GIB, MIB = 2**30, 2**20
-KINDS: dict[str, tuple[dict[str, bool], bool]] = {
-    "fp32": ({}, False),
-    "fp32, Adam for each": ({"foreach": True}, False),
-    "fp32, fused Adam": ({"fused": True}, False),
-    "bf16, fused Adam": ({"fused": True}, True),
+KINDS: dict[str, tuple[dict[str, bool], Computing]] = {
+    "fp32": ({}, PLAIN),
+    "fp32, Adam for each": ({"foreach": True}, PLAIN),
+    "fp32, fused Adam": ({"fused": True}, PLAIN),
+    "bf16, fused Adam": ({"fused": True}, Computing("bf16")),
 }
 """How Adam is set, and whether layers multiply bf16 numbers. PyTorch's default: on a CPU the first, else the second."""
 
-PLAIN = RECIPES["adult-small"]
+SMALL = RECIPES["adult-small"]
 
 CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "Pose-ResNet-50 256x192": ("pose-resnet-50-256x192", {}, 8),
@@ -71,36 +73,33 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
 
 
 def outlined(recipe: Recipe, card: NetworkCard, adam: dict[str, bool]) -> Learners:
-    """The learners of a recipe, on the meta device."""
-    with torch.device("meta"):
+    """The learners with which a run of a recipe starts, on the meta device."""
+    with META:
         net = build_pose_net(card)
         net = PoseNet(net.backbone, net.head, replace(net.card, input_size=recipe.input_size or card.input_size))
-        judge = None
-        if recipe.classifier:
-            judge = DOMAIN_CLASSIFIERS[recipe.classifier](net.backbone.channels, net.feature_size)
-    net.freeze(recipe.frozen, recipe.frozen_batchnorm_drifts)
-    parts = [[p for p in part.parameters() if p.requires_grad] for part in (net, judge) if part is not None]
-    optimizers = [torch.optim.Adam(learning) for learning in parts]
-    for optimizer in optimizers:
-        optimizer.defaults |= adam  # a fused one cannot be made on the meta device
-    return Learners(net, optimizers[0], judge, optimizers[1] if judge is not None else None)
+        learners = start_learners(recipe, net, META)
+    for optimizer in (learners.pose_optimizer, learners.domain_optimizer):
+        if optimizer is not None:
+            optimizer.defaults |= adam  # a fused one cannot be made on the meta device
+    return learners
 
 
 def card_of(recipe: Recipe) -> NetworkCard:
     """The network that a recipe builds or starts from."""
     if recipe.starts_from is not None:
         return PUBLISHED[recipe.starts_from]
-    return recipe.network or PLAIN.network  # type: ignore[return-value]  # infant-small goes on from adult-small
+    return recipe.network or SMALL.network  # type: ignore[return-value]  # infant-small goes on from adult-small
 
 
-def told(recipe: Recipe) -> dict[str, Any]:
+def told(recipe: Recipe, kinds: Iterable[str] = KINDS) -> dict[str, Any]:
     """What every stage of a recipe takes, in GiB."""
     stages = {"adapt": recipe.batch_size} | ({"pretrain": recipe.pretrain.batch_size} if recipe.pretrain else {})
     found: dict[str, Any] = {}
-    for kind, (adam, bf16) in KINDS.items():
+    for kind in kinds:
+        adam, computing = KINDS[kind]
         learners = outlined(recipe, card_of(recipe), adam)
         for stage, batch in stages.items():
-            memory = step_memory(learners, batch, pretrain=stage == "pretrain", bf16=bf16)
+            memory = step_memory(learners, batch, pretrain=stage == "pretrain", computing=computing)
             found.setdefault(stage, {"batch": batch})[kind] = in_gib(asdict(memory))
     return found
 
@@ -109,16 +108,17 @@ def in_gib(sizes: dict[str, int]) -> dict[str, float]:
     return {name: round(size / GIB, 3) for name, size in sizes.items()}
 
 
-def all_recipes() -> dict[str, Any]:
+def all_recipes(kinds: Iterable[str] = KINDS) -> dict[str, Any]:
     """One entry for recipes that take the same, be it without the others' pre-stage."""
     groups: dict[Any, list[Recipe]] = {}
     for recipe in RECIPES.values():
         network = recipe.starts_from or recipe.name
-        groups.setdefault((network, recipe.batch_size, recipe.classifier, recipe.frozen), []).append(recipe)
+        second = recipe.learning if recipe.learning in ("regda", "mean-teacher") else recipe.classifier
+        groups.setdefault((network, recipe.batch_size, second, recipe.frozen), []).append(recipe)
     found = {}
     for group in groups.values():
         longest = next((recipe for recipe in group if recipe.pretrain), group[0])
-        found[", ".join(recipe.name for recipe in group)] = told(longest)
+        found[", ".join(recipe.name for recipe in group)] = told(longest, kinds)
     return found
 
 
@@ -138,9 +138,9 @@ def as_table(recipes: dict[str, Any]) -> str:
 
 def case_recipe(name: str) -> Recipe:
     published, changes, batch = CASES[name]
-    card = PUBLISHED[published] if published else PLAIN.network
+    card = PUBLISHED[published] if published else SMALL.network
     plain = {"augmentation": Augmentation(), "synthetic_share": None, "steps_per_epoch": 100, "cosine": False}
-    return replace(PLAIN, network=card, batch_size=batch, **plain, **changes)
+    return replace(SMALL, network=card, batch_size=batch, **plain, **changes)
 
 
 def measure(name: str, steps: int = 3) -> dict[str, int]:
@@ -209,12 +209,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--case", choices=CASES, help="measure this alone, here")
-    parser.add_argument("--told", action="store_true", help="print the table of recipes alone")
+    parser.add_argument(
+        "--told", action="store_true", help="print the table of recipes alone, and renew it alone in the file"
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.told:
-        print(as_table(all_recipes()))
+        recipes = all_recipes()
+        print(as_table(recipes))
+        if given.json:
+            write_json(given.json, read_json(given.json) | {"recipes": recipes}, indent=2)
         return
     if given.case:
         print(json.dumps(measure(given.case)))

@@ -57,12 +57,12 @@ def recipes(card: NetworkCard, batch: int) -> dict[str, Recipe]:
     """What is timed, all without a classifier: on top of the network's own work only samples are needed."""
     here = {"batch_size": batch, "steps_per_epoch": STEPS, "synthetic_share": None}
     row_g = replace(RECIPES["table2-g"], network=card, starts_from=None, input_size=None, sigma=None, **here)
+    alone = {"classifier": None, "pretrain": None, "domain_weight": 0.0, "domain_ramp": 0.0}
+    small = replace(RECIPES["fidip-small"], network=RECIPES["adult-small"].network, backbone=None, **alone, **here)
     return {
         "Pose-ResNet-50 256x192, Res1 to Res3 frozen": row_g,
         "Pose-ResNet-50 256x192, everything learns": replace(row_g, frozen=()),
-        "infant-small 128x128, colours varied": replace(
-            RECIPES["adult-small"], augmentation=RECIPES["infant-small"].augmentation, **here
-        ),
+        "fidip-small 128x128, colours varied": small,
     }
 
 

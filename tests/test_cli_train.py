@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fidip import recipes
 from fidip.annotations import Domain
 from fidip.cli import main
-from fidip.cli.train import MethodName
+from fidip.cli.train import SHOWN, MethodName
 from fidip.training.adaptation import Method
 from fidip.training.published import Published
 from figures import RECIPE, SUPERVISED, figure_set
@@ -195,7 +196,7 @@ def test_mistakes_are_one_line_and_leave_nothing(files, tmp_path, capsys, argume
 
 
 def test_skipped_steps_are_shown(files, tmp_path, monkeypatch, capsys) -> None:
-    """Each with its picture, and their number in the line of the epoch."""
+    """Each with its picture, and their number in the line of the epoch; by the remedy that the program names."""
     from fidip.training import run
 
     original = run.turns
@@ -204,16 +205,46 @@ def test_skipped_steps_are_shown(files, tmp_path, monkeypatch, capsys) -> None:
         for turn in original(*arguments):
             images = turn.batch.images.clone()
             images[2, 0, 0, 0] = float("nan")
-            yield replace(turn, batch=replace(turn.batch, images=images)) if turn.step == 0 else turn
+            yield replace(turn, batch=replace(turn.batch, images=images)) if turn.step == 1 else turn
 
     monkeypatch.setattr(run, "turns", spoilt)
     data = ["--real", files["real"], "--synthetic", files["synthetic"], "--epochs", "1", "--out", str(tmp_path / "run")]
+    data += ["--set", "save_every=1", "--set", "learning_rate=0.002", "--seed", "3"]
     assert main(["train", "plain", *data]) == 2
     complaint = capsys.readouterr().err
-    assert "fidip: the images are not finite in stage adapt, epoch 1, step 1, on " in complaint
+    assert "fidip: the images are not finite in stage adapt, epoch 1, step 2, on " in complaint
     assert "go on with --resume --set not_finite=skip" in complaint
+    assert (tmp_path / "run" / "checkpoint").is_file()
     assert main(["train", "plain", *data, "--resume", "--set", "not_finite=skip"]) == 0
     printed, complaint = capsys.readouterr()
     assert "adapt epoch 1, pose loss" in printed
     assert "1 of 2 steps skipped" in printed
-    assert "fidip: warning: the images are not finite in stage adapt, epoch 1, step 1, on " in complaint
+    assert "fidip: warning: the images are not finite in stage adapt, epoch 1, step 2, on " in complaint
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_of_several_processes_the_first_draws_bars(files, tmp_path, monkeypatch, capsys, number) -> None:
+    from fidip.training import run, unlabelled
+    from fidip.training.events import Loading
+    from fidip.training.inputs import LabelledSet
+
+    def looked(*_, tick, **__):
+        tick()
+        return LabelledSet.read(files["real"])
+
+    def trained(recipe, inputs, out, device, resume, watch, computing):
+        watch(Loading(1, 2))
+        line = dict.fromkeys(SHOWN) | {"stage": "adapt", "epoch": 1, "skipped": 0, "validation": None}
+        return run.RunResult(Path(out) / "best.safetensors", line, ())
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    monkeypatch.setenv("RANK", str(number))
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setattr(unlabelled, "read_unlabelled", looked)
+    monkeypatch.setattr(run, "train", trained)
+    data = ["--synthetic", files["synthetic"], "--unlabelled", files["real"], "--out", str(tmp_path / "run")]
+    assert main(["train", "taught", *data]) == 0
+    printed, drawn = capsys.readouterr()
+    for told in ("looking through films", "reading"):
+        assert (told in drawn) == (number == 0)
+    assert ("best.safetensors" in printed) == (number == 0)

@@ -1,6 +1,7 @@
 """Copies are found whatever was done to them, strangers are not taken for copies."""
 
 from itertools import combinations
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -19,7 +20,7 @@ from fidip.data.leaks import (
     shared_files,
     shared_origins,
 )
-from fidip.files import sha256_of
+from fidip.files import read_json, sha256_of
 from fidip.images import grey_thumbnail, read_image, write_image
 from figures import figure_set
 
@@ -154,3 +155,17 @@ def test_everything_that_two_sets_share_is_told_by_kind(originals, tmp_path) -> 
     shared = compare(first, stranger, pictures(first), pictures(stranger))
     assert not shared.leaks
     assert shared.alike == []
+
+
+def test_the_threshold_lies_where_the_measured_likenesses_say() -> None:
+    """Above all different pictures and below all whole copies; the documents quote these figures."""
+    root = Path(__file__).parents[1]
+    measured = read_json(root / "benchmarks" / "results" / "likeness.json")
+    least = {name: figures["least"] for name, figures in measured["copies"].items()}
+    (cut,) = (name for name in least if name.startswith("cut"))
+    assert measured["threshold"] == ALIKE
+    assert measured["different"]["most"] < 0.71 < ALIKE < 0.98 < min(least[name] for name in set(least) - {cut})
+    assert least[cut] < ALIKE
+    page = (root / "docs" / "datasets.md").read_text(encoding="utf-8")
+    assert "no two different ones come above 0.71" in page
+    assert f"it has {measured['copies'][cut]['median']:.2f} as a rule\nand {least[cut]:.2f} at least" in page

@@ -1,16 +1,23 @@
 """Our own recipes stand apart from the papers' and claim no published number."""
 
+import re
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from fidip.annotations import Domain
 from fidip.recipes import RECIPES, arxiv, fg2021, ours
 from fidip.training.adaptation import METHODS, WEIGHED
-from fidip.training.inputs import Inputs
+from fidip.training.inputs import Inputs, check_inputs
 from fidip.training.run import train
+from fidip.training.settings import with_settings
 from fidip.training.unlabelled import read_unlabelled
 from figures import TINY, figure_set
+
+TRAINING = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+PUT = {"--set augmentation.borrowed_colours=0.5", "--set real_images=unlabelled"}
+"""The changes that its table of advice names."""
 
 
 def test_the_papers_recipes_vary_geometry_only() -> None:
@@ -70,3 +77,42 @@ def test_the_demo_adapts_what_the_demo_trains() -> None:
     adults, infants = ours.ADULT_SMALL, ours.FIDIP_SMALL
     assert infants.backbone == adults.network.backbone
     assert infants.domain_weight == 0.0005
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    return {domain: figure_set(folder / domain.name, 2, domain) for domain in Domain}
+
+
+def test_the_method_that_is_put_into_another_recipe_fits() -> None:
+    assert "`fidip train table2-h --method mmd --domain-share 0.1 …`" in TRAINING
+    with_settings(RECIPES["table2-h"], ["method=mmd", "domain_share=0.1", "domain_weight=0"]).validate()
+
+
+@pytest.mark.parametrize("row", range(5))
+def test_what_the_table_of_advice_names_can_be_trained(row, sets) -> None:
+    """Every recipe of a row with the options of its cell and those before, on the files that the row speaks of."""
+    table = TRAINING.partition("| you have | begin with | then try |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    lines = table.splitlines()
+    assert len(lines) == 5
+    have, *advice = (cell.strip() for cell in lines[row].strip("|").split(" | "))
+    assert len(advice) == 2
+    named, settings, unlabelled = 0, [], "nobody labelled" in have
+    for cell in advice:
+        spans = re.findall("`([^`]+)`", cell)
+        unlabelled = unlabelled or "nobody labelled" in cell
+        assert {span for span in spans if span.startswith("-")} <= {"--unlabelled", *PUT}
+        settings += [span.removeprefix("--set ") for span in spans if span in PUT]
+        for name in (span for span in spans if not span.startswith("-")):
+            recipe = with_settings(RECIPES[name], settings)
+            recipe.validate()
+            only = unlabelled and "labelled real" not in have
+            adults = (sets[Domain.REAL], sets[Domain.SYNTHETIC]) if recipe.pretrain else None
+            takes = unlabelled and not recipe.learns_from_labels_only
+            assert takes or not only
+            reals = None if only else sets[Domain.REAL]
+            photos = sets[Domain.REAL] if takes else None
+            check_inputs(recipe, Inputs(reals, sets[Domain.SYNTHETIC], None, adults, "weights", photos))
+            named += 1
+    assert named

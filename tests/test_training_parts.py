@@ -1,5 +1,7 @@
 """A batch in parts is the batch: every method takes the same step, in less memory."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -257,6 +259,33 @@ def test_want_of_memory_says_which_numbers_to_change(inputs, tmp_path, monkeypat
     monkeypatch.setattr(run_module, "turns", starved)
     with pytest.raises(TrainingError, match=r"6 in 2 parts at 32x32, precision bf16; start again with a smaller --set"):
         train(recipe, data, tmp_path / "other", computing=Computing("bf16", 2))
+
+
+def test_want_of_memory_for_those_retained_is_told_when_the_learners_are_gone(inputs, tmp_path, monkeypatch) -> None:
+    start, held, out = run_module.start_learners, [], tmp_path / "run"
+
+    def started(*arguments):
+        ours = start(*arguments)
+        held.extend(map(weakref.ref, (ours.pose_net, ours.classifier, ours.domain_optimizer)))
+        return ours
+
+    def starved(*_):
+        gc.collect()
+        assert [reference() for reference in held] == [None] * 3
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried")
+
+    monkeypatch.setattr(run_module, "start_learners", started)
+    monkeypatch.setattr(run_module, "retained", starved)
+    recipe = replace(RECIPE, epochs=1, steps_per_epoch=2)
+    for resume in (False, True):
+        with pytest.raises(TrainingError) as told:
+            train(recipe, inputs, out, resume=resume)
+        assert str(told.value) == (
+            "out of memory while networks look at --retain; the run is over and its weights are saved: free some "
+            "memory and repeat the command with --resume"
+        )
+        assert len(held) == 3
+    assert (out / "best.safetensors").is_file()
 
 
 def test_other_errors_are_not_taken_for_want_of_memory(inputs, tmp_path, monkeypatch) -> None:

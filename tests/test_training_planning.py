@@ -77,7 +77,8 @@ def test_memory_is_that_of_the_tensors(recipe) -> None:
     """Against the bytes of the tensors that one step leaves: weights, gradients and Adam's moments."""
     told, learners, stages = planned(recipe, people(4, 8), people(4, 4) if recipe.pretrain else None)
     turn = next(turns(stages[-1], recipe, TINY, CPU, (0, 0)))
-    held = turn.batch.images.nbytes + turn.batch.heatmaps.nbytes
+    batch = turn.batch
+    held = sum(part.nbytes for part in (batch.images, batch.heatmaps, batch.weights, batch.synthetic))
     assert told.batch_bytes == held
     nets = [(learners.pose_net, learners.pose_optimizer), (learners.classifier, learners.domain_optimizer)]
     total = 0
@@ -88,6 +89,8 @@ def test_memory_is_that_of_the_tensors(recipe) -> None:
         for parameter in learning:
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
-        total += sum(p.nbytes for p in net.parameters()) + sum(p.grad.nbytes for p in learning)
+        total += sum(tensor.nbytes for tensor in (*net.parameters(), *net.buffers())) + sum(
+            p.grad.nbytes for p in learning
+        )
         total += sum(v.nbytes for state in optimizer.state.values() for name, v in state.items() if name != "step")
     assert told.learner_bytes == total

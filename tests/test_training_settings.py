@@ -108,6 +108,9 @@ def test_another_number_is_no_published_row_another_seed_is() -> None:
     beside = with_settings(FIDIP, ["seed=3", "save_every=10", "not_finite=skip"])
     assert beside == replace(FIDIP, seed=3, save_every=10, not_finite="skip")
     assert with_settings(FIDIP, []) == FIDIP
+    both = with_settings(FIDIP, ["seed=3", "epochs=3", "not_finite=skip"])
+    assert both == replace(with_settings(FIDIP, ["epochs=3"]), seed=3, not_finite="skip")
+    assert both.source == "paper §5.2; changed: epochs=3"
 
 
 def leaves(part, prefix=""):

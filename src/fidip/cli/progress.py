@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 @contextmanager
-def bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def bar(description: str, total: int | None, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """A bar for work that says how many steps are done in all.
 
-    Yields ``show(done)``. ``total=None`` shows a bar without an end.
+    Yields ``show(done)``. ``total=None`` shows a bar without an end. Of several processes one has it ``shown``.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done: progress.update(task, completed=done)
 

@@ -142,7 +142,8 @@ def train(
     computing = Computing(precision, accumulate, compile)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    silent = not console.is_terminal or process_number() > 0
+    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         result = run.train(chosen, inputs, out, device, resume, _Watcher(progress), computing)
     if process_number() == 0:
         if result.ended:
@@ -165,10 +166,11 @@ def _require_a_weight(recipe: Recipe, method: str) -> None:
 def _unlabelled(place: Path, boxes: Path | None, every: float | None) -> LabelledSet:
     """Photos and frames; looking through films takes a while, and a bar shows it."""
     from fidip.cli.progress import bar
+    from fidip.training.computing import process_number
     from fidip.training.unlabelled import EVERY, read_unlabelled
 
     done = count(1)
-    with bar("looking through films", None) as show:
+    with bar("looking through films", None, shown=process_number() == 0) as show:
         return read_unlabelled(place, boxes, every=EVERY if every is None else every, tick=lambda: show(next(done)))
 
 

@@ -112,7 +112,7 @@ ADULT_SMALL = Recipe(
 INFANT_SMALL = replace(
     ADULT_SMALL,
     name="infant-small",
-    source="ours: adult-small learns rendered infants of every kind, by day and night; the next embedded network",
+    source="ours: adult-small learns rendered infants of every kind, by day and night",
     network=None,
     backbone="resnet-18",
     epochs=30,

@@ -211,17 +211,23 @@ ALLOCATORS = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FA
 @contextmanager
 def want_of_memory_told(computing: Computing, batch_size: int, input_size: Size | None) -> Iterator[None]:
     """Inside, an allocation that fails becomes a ``TrainingError`` that names the numbers to change."""
+    parts, size = computing.accumulate, f" at {input_size[0]}x{input_size[1]}" if input_size else ""
+    whole = f"batches of {batch_size}" + (f" in {parts} parts" if parts > 1 else "")
+    remedies = [f"--accumulate {2 * parts}"] if 4 * parts <= batch_size else []
+    remedies += ["--precision bf16"] if computing.precision == "32" else []
+    remedies += ["a smaller --set batch_size or --set input_size"]
+    numbers = f"with {whole}{size}, precision {computing.precision}; start again with {', '.join(remedies)}"
+    with out_of_memory_told(f"{numbers}; what was saved is intact"):
+        yield
+
+
+@contextmanager
+def out_of_memory_told(where: str) -> Iterator[None]:
+    """Inside, an allocation that fails becomes a ``TrainingError`` that says where, and what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         short = isinstance(error, torch.OutOfMemoryError | MemoryError)
         if not short and not any(words in str(error) for words in ALLOCATORS):
             raise
-        parts, size = computing.accumulate, f" at {input_size[0]}x{input_size[1]}" if input_size else ""
-        whole = f"batches of {batch_size}" + (f" in {parts} parts" if parts > 1 else "")
-        numbers = f"{whole}{size}, precision {computing.precision}"
-        remedies = [f"--accumulate {2 * parts}"] if 4 * parts <= batch_size else []
-        remedies += ["--precision bf16"] if computing.precision == "32" else []
-        remedies += ["a smaller --set batch_size or --set input_size"]
-        problem = f"out of memory with {numbers}; start again with {', '.join(remedies)}"
-        raise TrainingError(f"{problem}; what was saved is intact") from error
+        raise TrainingError(f"out of memory {where}") from error

@@ -59,8 +59,8 @@ class Plan:
     parameters: int
     learning: int  # of them, not frozen
     classifier_parameters: int
-    learner_bytes: int  # both networks, their gradients and Adam's moments
-    batch_bytes: int  # images and heatmaps of the largest batch
+    learner_bytes: int  # all networks, their gradients and Adam's moments
+    batch_bytes: int  # images and targets of the largest batch
     step_bytes: int  # at the worst moment of a step of one process, samples apart
     activation_bytes: int  # of them, what layers keep for the way back
     device: str

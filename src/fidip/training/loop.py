@@ -46,6 +46,7 @@ def take_steps(
             if not_finite == "stop":
                 raise TrainingError(f"{told}; {REMEDY}") from problem
             warnings.warn(f"{told}: the step is skipped", DataWarning, stacklevel=2)
+        del before  # it is as large as the classifier, and the next one is made before it would be let go
         ended = perf_counter()
         yield StepRecord(
             **asdict(found), stage=turn.stage, epoch=turn.epoch, step=turn.step, learning_rate=turn.learning_rate,

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from fidip.networks.domain import batch_statistics_unrecorded, reverse_gradient
-from fidip.networks.outline import Kernels, Tally, outline
+from fidip.networks.outline import Kernels, Module, Tally, outline
 from fidip.networks.pose import PoseNet, PoseOutput
 from fidip.skeleton import SKELETONS
+from fidip.training.computing import PLAIN, Computing
 from fidip.training.losses import domain_loss, heatmap_divergence, heatmap_loss
 from fidip.training.stages import Learners
 
@@ -33,8 +34,9 @@ class StepMemory:
     networks: int  # parameters and statistics of all networks
     gradients: int  # of what learns
     moments: int  # Adam's
+    copies: int  # from which a step is undone at which something is not finite
     batch: int  # images, targets, weights and domains
-    activations: int  # what the pose network has left when its forward pass is over; of a part, if there are parts
+    activations: int  # what the pose network has left after its forward pass; of a share or part, if there are such
     peak: int  # most that is there at one time, with all that is in passing
 
 
@@ -49,7 +51,19 @@ class _Step:
     teacher: nn.Module | None
     batch: _Batch
     parts: int
+    processes: int
     kernels: Kernels  # of the pose network; everything else is float32
+
+    @property
+    def share(self) -> Tensor:
+        """The images that this process takes through the pose network."""
+        return _split(self.batch.images, self.processes)[0]
+
+    def whole(self, own: Tensor) -> Tensor:
+        """What all processes together make of the batch, where this one has made its own share."""
+        if self.processes == 1:
+            return own
+        return own.new_empty((len(self.batch.images), *own.shape[1:]), requires_grad=own.requires_grad)
 
     def see(self, images: Tensor) -> PoseOutput:
         """The pose network. What leaves its backbone and its head is float32 at any precision."""
@@ -85,36 +99,64 @@ class _Batch:
 
 
 def step_memory(
-    learners: Learners, batch_size: int, *, pretrain: bool = False, parts: int = 1, bf16: bool = False
+    learners: Learners,
+    batch_size: int,
+    *,
+    pretrain: bool = False,
+    computing: Computing = PLAIN,
+    processes: int = 1,
+    skips: bool = False,
 ) -> StepMemory:
     """The memory of a step of stages I and II, or else of the pre-stage, on so many images of the card's size.
 
-    ``parts``: so many parts of the batch go through the pose network one after the other, once to see and once to
-    learn, as activation checkpointing has it. ``bf16``: its layers multiply numbers of two bytes, as under autocast on
-    a GPU. How the optimisers are set counts: an Adam that is not fused makes copies of parameters. The learners may be
-    on any device and are left as they are.
+    ``computing``: in parts, the batch goes through the pose network one after the other, once to see and once to learn,
+    as activation checkpointing has it; at bf16 its layers multiply numbers of two bytes, as under autocast on a GPU.
+    ``processes``: each takes its share of the batch through the pose network, and has the rest of it besides.
+    ``skips``: a step that is not finite is going to be skipped, for which the classifier is copied. How the optimisers
+    are set counts: an Adam that is not fused makes copies of parameters. The learners may be on any device and are left
+    as they are.
     """
     with Tally() as tally:
-        net, judge = outline(learners.pose_net), learners.classifier and outline(learners.classifier)
-        teacher = learners.teacher and outline(learners.teacher)
+        net, judge = _alone(outline(learners.pose_net)), learners.classifier and _alone(outline(learners.classifier))
+        teacher = learners.teacher and _alone(outline(learners.teacher))
         networks = tally.live
         optimizer, moments = _optimizer(learners.pose_optimizer, net)
         judge_optimizer, more = _optimizer(learners.domain_optimizer, judge) if judge else (None, [])
         moments_bytes = tally.live - networks
+        copies = _copies(net, judge if skips else None)
+        copied = tally.live - networks - moments_bytes
         batch = _batch(net, batch_size)
         tally.peak = tally.live
-        step = _Step(net, optimizer, judge, judge_optimizer, teacher, batch, parts, Kernels(bf16))
+        kernels = Kernels(computing.precision == "bf16")
+        step = _Step(net, optimizer, judge, judge_optimizer, teacher, batch, computing.accumulate, processes, kernels)
         activations = _pretrain(step, tally) if pretrain else _adapt(step, tally)
-        del moments, more
+        del moments, more, copies
     learning = [parameter for part in (net, judge) if part is not None for parameter in _learning(part)]
     return StepMemory(
         networks=networks,
         gradients=sum(parameter.nbytes for parameter in learning),
         moments=moments_bytes,
+        copies=copied,
         batch=sum(part.nbytes for part in (batch.images, batch.heatmaps, batch.weights, batch.synthetic)),
         activations=activations,
         peak=tally.peak,
     )
+
+
+def _alone(module: Module) -> Module:
+    """Batch norm that other processes share computes on GPUs only, and takes what any takes."""
+    for part in module.modules():
+        if isinstance(part, nn.SyncBatchNorm):
+            part.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
+    return module
+
+
+def _copies(net: nn.Module, judge: nn.Module | None) -> list[Tensor]:
+    """What the loop of training copies before a step: statistics, and a classifier with its moments if it has to."""
+    copied = list(net.buffers())
+    if judge is not None:
+        copied += [*judge.parameters(), *judge.buffers(), *_learning(judge), *_learning(judge)]
+    return [torch.empty_like(tensor) for tensor in copied]
 
 
 def _pretrain(step: _Step, tally: Tally) -> int:
@@ -123,8 +165,10 @@ def _pretrain(step: _Step, tally: Tally) -> int:
     before = tally.live
     step.net.eval()
     with torch.no_grad():
-        features = torch.cat([step.see(images).features for images in _split(step.batch.images, step.parts)])
+        own = torch.cat([step.see(images).features for images in _split(step.share, step.parts)])
     left = tally.live - before
+    features = step.whole(own)
+    del own
     _descend(step.judge_optimizer, step.judged(features))
     return left
 
@@ -133,11 +177,12 @@ def _adapt(step: _Step, tally: Tally) -> int:
     """Stages I and II, or another method's step. Returns the bytes of what the pose network has left."""
     before = tally.live
     step.net.train()
-    if step.parts == 1:
-        heatmaps, features = step.see(step.batch.images)
-    else:
-        heatmaps, features = _seen_in_parts(step)
+    divided = step.parts > 1 or step.processes > 1
+    own = step.see(step.share) if step.parts == 1 else _seen_in_parts(step)
     left = tally.live - before
+    heatmaps, features = (step.whole(seen.detach().requires_grad_()) for seen in own) if divided else own
+    kept = own if step.parts == 1 else None
+    del own
     loss = heatmap_loss(heatmaps, step.batch.heatmaps, step.batch.weights)
     if step.judge is not None and step.judge_optimizer is not None:
         _descend(step.judge_optimizer, step.judged(features.detach()))
@@ -148,27 +193,42 @@ def _adapt(step: _Step, tally: Tally) -> int:
         loss = loss + confusion
     if step.teacher is not None:
         loss = loss + heatmap_loss(heatmaps, step.taught(), step.batch.weights)
-    if step.parts == 1:
+    if not divided:
         _descend(step.optimizer, loss)
         return left
     slopes = torch.autograd.grad(loss, (heatmaps, features), materialize_grads=True)
     del loss
+    if kept is not None:
+        _learn_from_share(step, kept, slopes)
+        return left
     return _learn_in_parts(step, slopes, tally)
 
 
-def _seen_in_parts(step: _Step) -> tuple[Tensor, Tensor]:
-    """Heatmaps and features of the whole batch, whose own way back is not kept."""
+def _seen_in_parts(step: _Step) -> PoseOutput:
+    """Heatmaps and features of this process's share, whose own way back is not kept."""
     with torch.no_grad():
-        seen = [step.see(images) for images in _split(step.batch.images, step.parts)]
-        heatmaps, features = (torch.cat(tensors) for tensors in zip(*seen, strict=True))
-    return heatmaps.requires_grad_(), features.requires_grad_()
+        seen = [step.see(images) for images in _split(step.share, step.parts)]
+        return PoseOutput(*(torch.cat(tensors) for tensors in zip(*seen, strict=True)))
 
 
-def _learn_in_parts(step: _Step, slopes: tuple[Tensor, ...], tally: Tally) -> int:
+def _learn_from_share(step: _Step, own: PoseOutput, slopes: Sequence[Tensor]) -> None:
+    """The share goes back from its rows of the slopes at heatmaps and features, and its graph stays until the end."""
+    learning = _learning(step.net)
+    gathered = [torch.empty_like(parameter) for parameter in learning]
+    rows = len(step.share)
+    gradients = torch.autograd.grad(own, learning, [slope[:rows] for slope in slopes], retain_graph=True)
+    together = torch.cat([one.flatten() for one in gathered])  # as they travel between the processes
+    del gradients, together
+    _move(step.optimizer, gathered)
+
+
+def _learn_in_parts(step: _Step, slopes: Sequence[Tensor], tally: Tally) -> int:
     """Each part goes forward again, then back from the slopes at heatmaps and features. Returns what it leaves."""
     learning = _learning(step.net)
     gathered, left = [torch.empty_like(parameter) for parameter in learning], 0
-    for images, *slope in zip(*(_split(whole, step.parts) for whole in (step.batch.images, *slopes)), strict=True):
+    rows = len(step.share)
+    shares = (step.share, *(slope[:rows] for slope in slopes))
+    for images, *slope in zip(*(_split(whole, step.parts) for whole in shares), strict=True):
         before = tally.live
         seen = step.see(images)
         left = max(left, tally.live - before)
@@ -176,6 +236,8 @@ def _learn_in_parts(step: _Step, slopes: tuple[Tensor, ...], tally: Tally) -> in
         for total, gradient in zip(gathered, gradients, strict=True):
             total.add_(gradient)
         del seen, gradients, gradient
+    if step.processes > 1:
+        torch.cat([one.flatten() for one in gathered])
     _move(step.optimizer, gathered)
     return left
 

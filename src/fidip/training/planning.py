@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fidip.data.sampling import epoch_batches, generator
-from fidip.skeleton import SKELETONS
 from fidip.training.computing import PLAIN, Computing
 from fidip.training.events import Plan, StagePlan
 from fidip.training.journal import Journal
@@ -13,9 +12,6 @@ from fidip.training.memory import step_memory
 from fidip.training.recipe import Recipe
 from fidip.training.schedule import PRETRAIN, Stage, groups
 from fidip.training.stages import Learners
-
-FLOAT = 4  # bytes
-ADAM = 2  # moments a learning parameter
 
 
 def plan(
@@ -35,18 +31,17 @@ def plan(
     parameters = sum(p.numel() for p in net.parameters())
     learning = sum(p.numel() for p in net.parameters() if p.requires_grad)
     judging = sum(p.numel() for p in classifier.parameters()) if classifier else 0
-    (width, height), (columns, rows) = net.card.input_size, net.card.heatmap_size
     memory = [
         step_memory(
             learners,
-            -(-stage.order.batch_size // processes),
+            stage.order.batch_size,
             pretrain=stage.name == PRETRAIN,
-            parts=computing.accumulate,
-            bf16=computing.precision == "bf16",
+            computing=computing,
+            processes=processes,
+            skips=recipe.not_finite == "skip",
         )
         for stage in stages
     ]
-    values = 3 * width * height + len(SKELETONS[net.card.skeleton]) * columns * rows
     return Plan(
         recipe=recipe,
         stages=planned,
@@ -57,8 +52,8 @@ def plan(
         parameters=parameters,
         learning=learning,
         classifier_parameters=judging,
-        learner_bytes=FLOAT * (parameters + judging + (1 + ADAM) * (learning + judging)),
-        batch_bytes=FLOAT * values * max(stage.batch_size for stage in planned),
+        learner_bytes=memory[0].networks + memory[0].gradients + memory[0].moments,
+        batch_bytes=max(found.batch for found in memory),
         step_bytes=max(found.peak for found in memory),
         activation_bytes=max(found.activations for found in memory),
         device=str(next(net.parameters()).device),

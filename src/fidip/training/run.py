@@ -31,7 +31,7 @@ from fidip.training.checkpoint import (
     restore,
     write_checkpoint,
 )
-from fidip.training.computing import PLAIN, Computing, Group, prepare, want_of_memory_told
+from fidip.training.computing import PLAIN, Computing, Group, out_of_memory_told, prepare, want_of_memory_told
 from fidip.training.events import EpochEnd, Loading, Watch
 from fidip.training.finite import SKIPS_IN_A_ROW
 from fidip.training.inputs import Inputs, check_inputs, fingerprints
@@ -135,6 +135,7 @@ def train(
             _write_history(run, journal)
         watch(plan(recipe, run.learners, stages, journal, data.skipped, computing, group.size))
         result = _go(run, journal)
+        del net, data, stages, started, learners, run  # before other networks look at those who are to be retained
     return _with_retained(result, inputs, group, watch)
 
 
@@ -261,7 +262,9 @@ def _result(out: Path, journal: Journal) -> RunResult:
 def _with_retained(result: RunResult, inputs: Inputs, group: Group, watch: Watch) -> RunResult:
     if not group.first:
         return result
-    figures = retained(result.weights, result.weights.with_name(SUMMARY), inputs, group.device, watch)
+    remedy = "the run is over and its weights are saved: free some memory and repeat the command with --resume"
+    with out_of_memory_told(f"while networks look at --retain; {remedy}"):
+        figures = retained(result.weights, result.weights.with_name(SUMMARY), inputs, group.device, watch)
     return replace(result, retained=figures)
 
 

@@ -26,7 +26,8 @@ FIXED = {
 """What says where a recipe comes from is no setting."""
 
 BESIDES = {"seed", "save_every", "not_finite"}
-"""Settings with which a recipe still is the row of its table."""
+"""Settings with which a recipe still is the row of its table. Its source does not speak of them: a run that is resumed
+with another ``not_finite`` has to be the same run."""
 
 SHOWN = 60
 """So many characters of a setting are shown in a message."""
@@ -41,7 +42,8 @@ NUMBERS: dict[Any, tuple[str, str]] = {
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """The recipe with ``PATH=VALUE`` settings applied.
 
-    Where they change a number, its source says which, and it no longer is the published row. The same settings in
+    Where they change a number, its source says which, and it no longer is the published row (but for the seed and what
+    else stands beside the method). The same settings in
     another order, or written otherwise, give the same recipe.
 
     A path is a field, or a field of a part: ``epochs``, ``pretrain.batch_size``, ``augmentation.rotation``. Values are
@@ -63,8 +65,8 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         _check(path, shown, recipe.name)
         paths.append(path)
         changed = _set(changed, path.split("."), text, shown, recipe.name)
-    different = [path for path in sorted(paths) if _at(changed, path) != _at(recipe, path)]
-    if set(different) <= BESIDES:
+    different = [path for path in sorted(set(paths) - BESIDES) if _at(changed, path) != _at(recipe, path)]
+    if not different:
         return changed
     told = ", ".join(f"{path}={_text(_at(changed, path))}" for path in different)
     return replace(changed, source=f"{recipe.source}; changed: {told}", published=None)

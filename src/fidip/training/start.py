@@ -58,7 +58,8 @@ def start_learners(
 ) -> Learners:
     """Freeze what the recipe freezes, build the classifier, and give each network its Adam, as the published code does.
 
-    A teacher learns from the labelled ``infants`` how long limbs are.
+    A teacher learns from the labelled ``infants`` how long limbs are. On the meta device, on which ``net`` then is
+    already, all of it is an outline without numbers.
 
     Raises:
         RecipeError: a frozen stage does not exist in this network, nothing is left to learn, or there is no attention
@@ -92,7 +93,9 @@ def _adversary(recipe: Recipe, net: PoseNet) -> nn.Module | None:
     """The domain classifier, or the second head of RegDA, as the first but drawn anew."""
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     if recipe.learning == "regda":
-        head = deepcopy(net.head).cpu()
+        head = deepcopy(net.head)
+        if not net.pixel_mean.is_meta:  # an outline has no numbers
+            head.cpu()
         for module in head.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
