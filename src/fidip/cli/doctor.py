@@ -19,6 +19,7 @@ from fidip.platform import cache_dir, memory_bytes
 
 MODULES = {
     "faster-coco-eval": "faster_coco_eval",
+    "lightning-fabric": "lightning_fabric",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "scikit-learn": "sklearn",
