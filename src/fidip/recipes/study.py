@@ -6,19 +6,6 @@ from dataclasses import replace
 
 from fidip.recipes.ours import FIDIP_SMALL
 
-STUDY_SOURCE = replace(
-    FIDIP_SMALL,
-    name="study-source",
-    source="ours: what the study's methods start from; adult-small learns synthetic infants, and nothing else",
-    epochs=40,
-    classifier=None,
-    domain_weight=0.0,
-    domain_ramp=0.0,
-    pretrain=None,
-    synthetic_share=None,
-    real_images="none",
-)
-
 STUDY = replace(
     FIDIP_SMALL,
     name="study",
@@ -28,6 +15,15 @@ STUDY = replace(
     domain_weight=0.0,
     domain_ramp=0.0,
     pretrain=None,
+)
+
+STUDY_SOURCE = replace(
+    STUDY,
+    name="study-source",
+    source="ours: what the study's methods start from; adult-small learns synthetic infants, and nothing else",
+    epochs=40,
+    synthetic_share=None,
+    real_images="none",
 )
 
 RECIPES = (STUDY_SOURCE, STUDY)

@@ -48,8 +48,13 @@ def mean_of(values: Sequence[float] | FloatArray) -> Mean:
     if count < SMALLEST_SAMPLE:
         return Mean(count, mean, None, None)
     sd = float(array.std(ddof=1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * sd / count**0.5
-    return Mean(count, mean, sd, (mean - half, mean + half))
+    return Mean(count, mean, sd, _interval(mean, sd / count**0.5, count - 1))
+
+
+def _interval(mean: float, error: float, freedom: int) -> tuple[float, float]:
+    """Of Student's t, by the standard error of the mean."""
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return mean - half, mean + half
 
 
 def paired(
@@ -74,10 +79,10 @@ def paired(
     of_images = float(differences[:, 1:].mean(axis=0).var(ddof=1))
     error = (over_seeds.sd**2 / len(seeds) + of_images) ** 0.5
     freedom, mean = len(seeds) - 1, over_seeds.mean
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     if error == 0:
         return Paired(over_seeds, (mean, mean), 0.0 if mean else 1.0)
-    return Paired(over_seeds, (mean - half, mean + half), float(2 * stats.t.sf(abs(mean) / error, freedom)))
+    p = float(2 * stats.t.sf(abs(mean) / error, freedom))
+    return Paired(over_seeds, _interval(mean, error, freedom), p)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -9,12 +9,13 @@ labelled ones of both.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from fidip.studies.sets import RenderedSet
 from fidip.training.inputs import LabelledSet
+from fidip.training.loading import without_keypoints
 
 SEED = 9_100_000
 """The pair is the same for every seed of the study: seeds change who has labels, and all that is random in learning."""
@@ -68,13 +69,7 @@ def labelled(real: LabelledSet, size: StudySize, budget: int, seed: int) -> Labe
 def unlabelled(real: LabelledSet, size: StudySize) -> LabelledSet:
     """The real images that never have labels: boxes are kept, keypoints taken away."""
     chosen = _some(real, range(size.labelled, size.labelled + size.unlabelled))
-    images = [
-        replace(
-            image,
-            people=tuple(replace(person, keypoints=np.zeros_like(person.keypoints)) for person in image.people),
-        )
-        for image in chosen.images
-    ]
+    images = [without_keypoints(image) for image in chosen.images]
     return LabelledSet(chosen.file, images, chosen.paths)
 
 

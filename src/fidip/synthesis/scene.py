@@ -70,28 +70,14 @@ EYE_HEIGHT_BEHIND = View(weight=0.15, azimuth=(100, 260), roll=(-7, 7), span=(0.
 OVER_ADULTS = View(weight=0.6, elevation=(30, 89))
 LEVEL = View(weight=1.0, elevation=(-5, 30), azimuth=(-120, 120), roll=(-10, 10), span=(0.55, 0.93))
 
+INFANT_PHOTO = SceneStyle(
+    "infant", "raycast", "b", LYING_TO_STANDING, (FROM_ABOVE, OBLIQUE), photographed=True, toys=4, nights=0.08
+)
+
 SCENE_STYLES: dict[str, SceneStyle] = {
     "infant-flat": SceneStyle("infant", "flat", "a", LYING_TO_STANDING, (FROM_ANYWHERE,), photographed=False),
-    "infant-photo": SceneStyle(
-        "infant",
-        "raycast",
-        "b",
-        LYING_TO_STANDING,
-        (FROM_ABOVE, OBLIQUE),
-        photographed=True,
-        toys=4,
-        nights=0.08,
-    ),
-    "infant-monitor": SceneStyle(
-        "infant",
-        "raycast",
-        "b",
-        LYING_TO_STANDING,
-        (FROM_ABOVE, OBLIQUE),
-        photographed=True,
-        toys=4,
-        nights=0.65,
-    ),
+    "infant-photo": INFANT_PHOTO,
+    "infant-monitor": replace(INFANT_PHOTO, nights=0.65),
     "adult-flat": SceneStyle("adult", "flat", "a", MOSTLY_UPRIGHT, (LEVEL, OVER_ADULTS), photographed=False),
     "adult-photo": SceneStyle(
         "adult", "raycast", "b", MOSTLY_UPRIGHT, (EYE_HEIGHT, EYE_HEIGHT_BEHIND, OVER_ADULTS), photographed=True, toys=2

@@ -61,7 +61,7 @@ def load_data(
 def _load(part: Part, recipe: Recipe, card: NetworkCard, tick: Callable[[], None]) -> ResidentSamples:
     labelled = part.labelled
     hidden = recipe.real_images == "unlabelled" and part.domain is Domain.REAL and not part.adults
-    images = [_without_keypoints(image) for image in labelled.images] if hidden else labelled.images
+    images = [without_keypoints(image) for image in labelled.images] if hidden else labelled.images
     samples = load_samples(
         images, labelled.paths, part.domain, (card.input_size, card.affine), recipe.augmentation.reach,
         unlabelled=part.adults or part.unlabelled or recipe.unlabelled or hidden,
@@ -74,7 +74,7 @@ def _load(part: Part, recipe: Recipe, card: NetworkCard, tick: Callable[[], None
     return samples
 
 
-def _without_keypoints(image: LabelledImage) -> LabelledImage:
+def without_keypoints(image: LabelledImage) -> LabelledImage:
     """The image as if nobody had labelled it; boxes are kept."""
     people = tuple(replace(person, keypoints=np.zeros_like(person.keypoints)) for person in image.people)
     return replace(image, people=people)
