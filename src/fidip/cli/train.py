@@ -90,8 +90,7 @@ def train(
         validation: Infants on whom the best epoch is chosen; they may share nothing with the others.
         retain: Adults of whom nothing is learnt: AP on them before and after, when the run is over.
         retain_images: Folder of their images, if it is neither beside their file nor the one that --images names.
-        unlabelled: Folder of photos and films of real infants without labels, or one film, for methods that learn
-            from them.
+        unlabelled: Folder of photos and films of real infants without labels, or one film.
         unlabelled_boxes: COCO file that says where people are in these pictures; without it one fills each.
         unlabelled_every: Of a film, take one frame of every so many seconds; 1 unless told.
         adults: Real and synthetic adults, for the pre-stage.
